@@ -1,0 +1,135 @@
+/**
+ * The one `dlopen` of libc, and the rule for its failures: a call that returns -1 becomes a LinuxError with
+ * the errno's name, the call and the path. Everything else in this room is a typed function over these symbols.
+ *
+ * `bun:ffi` reads errno reliably only right after the call, so every call goes through `check`.
+ */
+import { dlopen, FFIType, ptr, read } from "bun:ffi";
+import { constants } from "node:os";
+import { LinuxError } from "../core/errors.ts";
+
+const { i32, i64, u32, u64, ptr: pointer } = FFIType;
+
+const libc = dlopen("libc.so.6", {
+  __errno_location: { args: [], returns: pointer },
+  syscall: { args: [i64, i64, i64, i64, i64, i64, i64], returns: i64 },
+  mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
+  umount2: { args: [pointer, i32], returns: i32 },
+  unshare: { args: [i32], returns: i32 },
+  setns: { args: [i32, i32], returns: i32 },
+  openat: { args: [i32, pointer, i32, u32], returns: i32 },
+  close: { args: [i32], returns: i32 },
+  read: { args: [i32, pointer, u64], returns: i64 },
+  write: { args: [i32, pointer, u64], returns: i64 },
+  pwrite: { args: [i32, pointer, u64, i64], returns: i64 },
+  ftruncate: { args: [i32, i64], returns: i32 },
+  mkdirat: { args: [i32, pointer, u32], returns: i32 },
+  unlinkat: { args: [i32, pointer, i32], returns: i32 },
+  linkat: { args: [i32, pointer, i32, pointer, i32], returns: i32 },
+  symlinkat: { args: [pointer, i32, pointer], returns: i32 },
+  renameat: { args: [i32, pointer, i32, pointer], returns: i32 },
+  mknodat: { args: [i32, pointer, u32, u64], returns: i32 },
+  fchownat: { args: [i32, pointer, u32, u32, i32], returns: i32 },
+  fchmodat: { args: [i32, pointer, u32, i32], returns: i32 },
+  fchmod: { args: [i32, u32], returns: i32 },
+  fchown: { args: [i32, u32, u32], returns: i32 },
+  utimensat: { args: [i32, pointer, pointer, i32], returns: i32 },
+  futimens: { args: [i32, pointer], returns: i32 },
+  lsetxattr: { args: [pointer, pointer, pointer, u64, i32], returns: i32 },
+  fsetxattr: { args: [i32, pointer, pointer, u64, i32], returns: i32 },
+  lgetxattr: { args: [pointer, pointer, pointer, u64], returns: i64 },
+  llistxattr: { args: [pointer, pointer, u64], returns: i64 },
+  lremovexattr: { args: [pointer, pointer], returns: i32 },
+  flock: { args: [i32, i32], returns: i32 },
+  pipe2: { args: [pointer, i32], returns: i32 },
+  socket: { args: [i32, i32, i32], returns: i32 },
+  bind: { args: [i32, pointer, u32], returns: i32 },
+  connect: { args: [i32, pointer, u32], returns: i32 },
+  listen: { args: [i32, i32], returns: i32 },
+  getsockname: { args: [i32, pointer, pointer], returns: i32 },
+  setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
+  send: { args: [i32, pointer, u64, i32], returns: i64 },
+  recv: { args: [i32, pointer, u64, i32], returns: i64 },
+  shutdown: { args: [i32, i32], returns: i32 },
+  ioctl: { args: [i32, u64, pointer], returns: i32 },
+  fcntl: { args: [i32, i32, i64], returns: i32 },
+  fsync: { args: [i32], returns: i32 },
+  syncfs: { args: [i32], returns: i32 },
+  statfs: { args: [pointer, pointer], returns: i32 },
+  prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
+  umask: { args: [u32], returns: u32 },
+  poll: { args: [pointer, u64, i32], returns: i32 },
+  setrlimit: { args: [i32, pointer], returns: i32 },
+  getrlimit: { args: [i32, pointer], returns: i32 },
+}).symbols;
+
+export const symbols = libc;
+
+const errnoNames = new Map<number, string>(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+/** Docker and Go print errno in these words; only those that users meet are spelled out. */
+const descriptions: Record<string, string> = {
+  EPERM: "operation not permitted",
+  ENOENT: "no such file or directory",
+  EIO: "input/output error",
+  EACCES: "permission denied",
+  EBUSY: "device or resource busy",
+  EEXIST: "file exists",
+  EXDEV: "invalid cross-device link",
+  ENODEV: "no such device",
+  ENOTDIR: "not a directory",
+  EISDIR: "is a directory",
+  EINVAL: "invalid argument",
+  EMFILE: "too many open files",
+  EFBIG: "file too large",
+  ENOSPC: "no space left on device",
+  EROFS: "read-only file system",
+  ELOOP: "too many levels of symbolic links",
+  ENAMETOOLONG: "file name too long",
+  ENOTEMPTY: "directory not empty",
+  EADDRINUSE: "address already in use",
+  ENOTSUP: "operation not supported",
+  EOPNOTSUPP: "operation not supported",
+  ENOSYS: "function not implemented",
+  EDQUOT: "disk quota exceeded",
+};
+
+/** errno of the call just made on this thread. */
+export function errno(): number {
+  const location = libc.__errno_location();
+  return location === null ? 0 : read.i32(location, 0);
+}
+
+export function errnoName(value: number): string {
+  return errnoNames.get(value) ?? `E${value}`;
+}
+
+/** A LinuxError for `value` (positive errno). */
+export function linuxError(syscall: string, value: number, path?: string): LinuxError {
+  const code = errnoName(value);
+  return new LinuxError(syscall, value, code, descriptions[code] ?? code, path);
+}
+
+/** Returns `result`, or throws when it is -1. Must be given the call's result directly. */
+export function check(result: number | bigint, syscall: string, path?: string): number {
+  const value = Number(result);
+  if (value < 0) throw linuxError(syscall, errno(), path);
+  return value;
+}
+
+/** Retries a call that a signal interrupted, then checks it. */
+export function checkRetrying(call: () => number | bigint, syscall: string, path?: string): number {
+  for (;;) {
+    const value = Number(call());
+    if (value >= 0) return value;
+    const code = errno();
+    if (code !== constants.errno.EINTR) throw linuxError(syscall, code, path);
+  }
+}
+
+/** NUL-terminated bytes of `text`, to be kept alive by the caller across the call. */
+export function cstring(text: string): Buffer {
+  return Buffer.from(`${text}\0`);
+}
+
+export { ptr };
