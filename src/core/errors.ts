@@ -124,7 +124,9 @@ export class LinuxError extends SystemFailure {
 
 /** True when `error` is a failed system call with this errno name, from our own door or from Node's. */
 export function hasErrno(error: unknown, ...codes: string[]): boolean {
-  return error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code);
+  return (
+    error instanceof Error && "code" in error && typeof error.code === "string" && codes.includes(error.code)
+  );
 }
 
 /** The text of anything thrown. */

@@ -65,7 +65,9 @@ const libc = dlopen("libc.so.6", {
 
 export const symbols = libc;
 
-const errnoNames = new Map<number, string>(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+const errnoNames = new Map<number, string>(
+  Object.entries(constants.errno).map(([name, value]) => [value, name]),
+);
 
 /** Docker and Go print errno in these words; only those that users meet are spelled out. */
 const descriptions: Record<string, string> = {

@@ -1,0 +1,199 @@
+/**
+ * The Engine: everything that can be done with containers and images, in the Engine API's own objects.
+ *
+ * `LocalEngine` does the work in this process. `RemoteEngine` speaks HTTP to any Engine API, davit's or
+ * Docker's. No caller can tell them apart; one contract suite (`test/contract`) runs against both and against
+ * real Docker.
+ *
+ * Contract for all methods: `id` may be a full id, an unambiguous prefix of one, or a name. Failures are
+ * DavitErrors whose `message` is Docker's own where Docker has one (`No such container: x`). Anything that
+ * waits takes an AbortSignal.
+ */
+import type * as api from "../core/objects.ts";
+
+export interface Engine {
+  readonly containers: Containers;
+  readonly execs: Execs;
+  readonly images: Images;
+  readonly volumes: Volumes;
+  readonly networks: Networks;
+  readonly system: System;
+  /** Frees files and sockets. Containers go on. */
+  close(): Promise<void>;
+}
+
+export type Filters = Record<string, string[]>;
+
+export interface ListContainersOptions {
+  /** Also those that do not run. */
+  all?: boolean;
+  /** The newest n, whatever their state; 0 or absent for no limit. */
+  limit?: number;
+  /** Fill SizeRw and SizeRootFs. */
+  size?: boolean;
+  filters?: Filters;
+}
+
+/** Output of a process, in the order in which it came. With a TTY everything is `stdout`. */
+export interface OutputFrame {
+  stream: "stdout" | "stderr";
+  data: Uint8Array;
+}
+
+/** A live connection to a process's streams. */
+export interface AttachedStreams {
+  /** Ends when the process has ended and all its output was read, or after `close`. */
+  readonly output: AsyncIterable<OutputFrame>;
+  /** Feeds the process's stdin. Resolves when the data is handed on; rejects when nobody reads any more. */
+  write(data: Uint8Array): Promise<void>;
+  /** Tells the process that its stdin has ended. */
+  closeInput(): Promise<void>;
+  /** Detaches: the process goes on. */
+  close(): void;
+}
+
+export interface AttachOptions {
+  stdin?: boolean;
+  stdout?: boolean;
+  stderr?: boolean;
+  /** First what was already logged, then live output. */
+  logs?: boolean;
+  /** Live streams; false reads the log only. */
+  stream?: boolean;
+}
+
+export interface LogsOptions {
+  stdout?: boolean;
+  stderr?: boolean;
+  follow?: boolean;
+  /** Prefix each line with its RFC 3339 time and a space. */
+  timestamps?: boolean;
+  /** Unix seconds, fractions allowed. */
+  since?: number;
+  until?: number;
+  /** Last n lines; absent for all. */
+  tail?: number;
+  signal?: AbortSignal;
+}
+
+export type WaitCondition = "not-running" | "next-exit" | "removed";
+
+/** A wait that has been registered: `result` settles at the exit, even if it comes at once. */
+export interface RegisteredWait {
+  readonly result: Promise<api.ContainerWaitResponse>;
+}
+
+export interface StatsOptions {
+  /** Keep sending one sample a second; otherwise one sample and the end. */
+  stream?: boolean;
+  /** With stream=false: do not wait for a second sample to fill `precpu_stats`. */
+  oneShot?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface Containers {
+  list(options?: ListContainersOptions): Promise<api.ContainerSummary[]>;
+  create(
+    request: api.ContainerCreateRequest,
+    options?: { name?: string; platform?: string },
+  ): Promise<api.ContainerCreateResponse>;
+  inspect(id: string, options?: { size?: boolean }): Promise<api.ContainerInspect>;
+  /** @throws NotModified when it runs already. */
+  start(id: string, options?: { detachKeys?: string }): Promise<void>;
+  /** Signal, then SIGKILL after `timeout` seconds (-1: never). @throws NotModified when it does not run. */
+  stop(id: string, options?: { signal?: string; timeout?: number; abort?: AbortSignal }): Promise<void>;
+  restart(id: string, options?: { signal?: string; timeout?: number }): Promise<void>;
+  /** @throws Conflict when it does not run. */
+  kill(id: string, signal?: string): Promise<void>;
+  pause(id: string): Promise<void>;
+  unpause(id: string): Promise<void>;
+  rename(id: string, name: string): Promise<void>;
+  remove(id: string, options?: { force?: boolean; volumes?: boolean; link?: boolean }): Promise<void>;
+  /** Resolves as soon as the wait is registered: what happens after that is not missed. */
+  wait(id: string, condition?: WaitCondition, signal?: AbortSignal): Promise<RegisteredWait>;
+  /** May be called before `start`: then nothing of the output is missed. */
+  attach(id: string, options: AttachOptions): Promise<AttachedStreams>;
+  /** Columns and rows of the container's terminal. */
+  resize(id: string, size: { height: number; width: number }): Promise<void>;
+  logs(id: string, options: LogsOptions): AsyncIterable<OutputFrame>;
+  top(id: string, psArgs?: string): Promise<api.ContainerTopResponse>;
+  stats(id: string, options?: StatsOptions): AsyncIterable<api.ContainerStats>;
+}
+
+export interface Execs {
+  create(containerId: string, config: api.ExecConfig): Promise<{ Id: string }>;
+  /** Starts and attaches. */
+  start(execId: string, options: { tty?: boolean; stdin?: boolean }): Promise<AttachedStreams>;
+  startDetached(execId: string): Promise<void>;
+  resize(execId: string, size: { height: number; width: number }): Promise<void>;
+  inspect(execId: string): Promise<api.ExecInspect>;
+}
+
+export type ByteStream = AsyncIterable<Uint8Array>;
+
+/** A line of progress, as the Engine API streams it. */
+export interface ProgressMessage {
+  stream?: string;
+  status?: string;
+  id?: string;
+  progressDetail?: { current?: number; total?: number };
+  progress?: string;
+  error?: string;
+  errorDetail?: { message: string; code?: number };
+  aux?: unknown;
+}
+
+export interface ImportRequest {
+  /** `repository:tag` or empty. */
+  reference?: string;
+  message?: string;
+  /** Dockerfile instructions, as `--change`. */
+  changes?: string[];
+  platform?: string;
+}
+
+export interface Images {
+  list(options?: { all?: boolean; filters?: Filters; digests?: boolean }): Promise<api.ImageSummary[]>;
+  inspect(reference: string): Promise<api.ImageInspect>;
+  history(reference: string): Promise<api.ImageHistoryItem[]>;
+  tag(source: string, target: string): Promise<void>;
+  remove(reference: string, options?: { force?: boolean; noPrune?: boolean }): Promise<api.ImageDeleteItem[]>;
+  /** Takes a docker-archive or OCI archive, plain, gzip or zstd. Messages end with `Loaded image: …` lines. */
+  load(
+    archive: ByteStream,
+    options?: { quiet?: boolean; signal?: AbortSignal },
+  ): AsyncIterable<ProgressMessage>;
+  /** Gives an archive that Docker and OCI tools both read. */
+  save(references: string[]): ByteStream;
+  /** Makes a one-layer image from a root file system tar. The last message's status is the image id. */
+  import(archive: ByteStream, request: ImportRequest): AsyncIterable<ProgressMessage>;
+}
+
+export interface Volumes {
+  list(filters?: Filters): Promise<{ Volumes: api.Volume[]; Warnings: string[] | null }>;
+  create(request: api.VolumeCreateRequest): Promise<api.Volume>;
+  inspect(name: string): Promise<api.Volume>;
+  remove(name: string, options?: { force?: boolean }): Promise<void>;
+  prune(filters?: Filters): Promise<{ VolumesDeleted: string[]; SpaceReclaimed: number }>;
+}
+
+export interface Networks {
+  list(filters?: Filters): Promise<api.Network[]>;
+  inspect(id: string): Promise<api.Network>;
+}
+
+export interface EventsOptions {
+  /** Unix seconds, fractions allowed. */
+  since?: number;
+  until?: number;
+  filters?: Filters;
+  signal?: AbortSignal;
+}
+
+export interface System {
+  /** @returns the server's API version. */
+  ping(): Promise<string>;
+  version(): Promise<api.SystemVersion>;
+  info(): Promise<api.SystemInfo>;
+  events(options?: EventsOptions): AsyncIterable<api.EventMessage>;
+}

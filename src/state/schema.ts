@@ -1,0 +1,119 @@
+/**
+ * The records of one instance: `<data root>/davit.db`. Each migration is applied once, in order, in one
+ * transaction with its number (PRAGMA user_version). A migration that has landed is never edited.
+ */
+export const migrations: readonly string[] = [
+  `
+  -- One row a container. record is a ContainerRecord as JSON; name and state stand beside it to be searched.
+  CREATE TABLE containers (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,           -- unix milliseconds
+    state TEXT NOT NULL,
+    record TEXT NOT NULL
+  ) STRICT;
+
+  -- Intent: written before kernel work on a container, deleted when it is done. A row whose process is dead
+  -- tells the next command what to finish or undo.
+  CREATE TABLE operations (
+    container_id TEXT PRIMARY KEY,
+    verb TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    pid_started INTEGER NOT NULL           -- field 22 of /proc/<pid>/stat: tells a reused pid
+  ) STRICT;
+
+  CREATE TABLE execs (
+    id TEXT PRIMARY KEY,
+    container_id TEXT NOT NULL,
+    record TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX execs_by_container ON execs (container_id);
+
+  -- One row an image; id is the config's digest, manifest the digest of its manifest in the content store.
+  CREATE TABLE images (
+    id TEXT PRIMARY KEY,
+    manifest TEXT NOT NULL,
+    parent TEXT,                           -- image it was built or committed from, if that is known
+    created_at INTEGER NOT NULL,           -- when it came here; unix milliseconds
+    last_tag_at INTEGER,
+    size INTEGER NOT NULL                  -- bytes of all its layers, unpacked
+  ) STRICT;
+
+  -- Names of images: canonical references such as docker.io/library/busybox:latest.
+  CREATE TABLE tags (
+    reference TEXT PRIMARY KEY,
+    image_id TEXT NOT NULL REFERENCES images (id)
+  ) STRICT;
+  CREATE INDEX tags_by_image ON tags (image_id);
+
+  -- Repository digests that an image is known by: docker.io/library/busybox@sha256:…
+  CREATE TABLE repo_digests (
+    reference TEXT PRIMARY KEY,
+    image_id TEXT NOT NULL REFERENCES images (id)
+  ) STRICT;
+
+  -- Unpacked layers; the committed snapshot is named by the chain id.
+  CREATE TABLE layers (
+    chain_id TEXT PRIMARY KEY,
+    diff_id TEXT NOT NULL,
+    parent TEXT,
+    size INTEGER NOT NULL                  -- bytes this layer adds
+  ) STRICT;
+
+  -- Which layers an image stands on, so that one transaction can tell whether a layer is still used.
+  CREATE TABLE image_layers (
+    image_id TEXT NOT NULL REFERENCES images (id),
+    position INTEGER NOT NULL,
+    chain_id TEXT NOT NULL REFERENCES layers (chain_id),
+    PRIMARY KEY (image_id, position)
+  ) STRICT;
+  CREATE INDEX image_layers_by_chain ON image_layers (chain_id);
+
+  CREATE TABLE snapshots (
+    key TEXT PRIMARY KEY,
+    directory TEXT NOT NULL UNIQUE,        -- short name of the snapshot's directory below the driver's
+    parent TEXT,
+    state TEXT NOT NULL,                   -- preparing, active, committed, removing
+    driver TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX snapshots_by_parent ON snapshots (parent);
+
+  CREATE TABLE volumes (
+    name TEXT PRIMARY KEY,
+    record TEXT NOT NULL                   -- a Volume of the Engine API, and whether it is anonymous
+  ) STRICT;
+  CREATE TABLE volume_uses (
+    name TEXT NOT NULL,
+    container_id TEXT NOT NULL,
+    PRIMARY KEY (name, container_id)
+  ) STRICT;
+
+  CREATE TABLE networks (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    record TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE endpoints (
+    network_id TEXT NOT NULL,
+    container_id TEXT NOT NULL,
+    address TEXT NOT NULL,                 -- IPv4, dotted
+    record TEXT NOT NULL,
+    PRIMARY KEY (network_id, container_id),
+    UNIQUE (network_id, address)
+  ) STRICT;
+  -- Host ports in use; protocol and port are unique for each host address.
+  CREATE TABLE ports (
+    protocol TEXT NOT NULL,
+    host_ip TEXT NOT NULL,
+    host_port INTEGER NOT NULL,
+    container_id TEXT NOT NULL,
+    PRIMARY KEY (protocol, host_ip, host_port)
+  ) STRICT;
+
+  CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    time_nano INTEGER NOT NULL,
+    message TEXT NOT NULL                  -- an EventMessage of the Engine API
+  ) STRICT;
+  `,
+];

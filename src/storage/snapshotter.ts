@@ -1,0 +1,61 @@
+/**
+ * A Snapshotter keeps file system trees: stacks of committed layers, shared and read-only, and writable
+ * snapshots on top of them.
+ *
+ *     prepare(key, parent) ─▶ active ──mount()──▶ a directory to run in or to unpack a layer into
+ *                                │ ──commit(name)──▶ committed: never changes again, may be a parent
+ *                                └ ──remove(key)──▶ gone
+ *
+ * Contract, checked by the conformance suite in `test/storage`:
+ * - Names and keys share one space per state; a committed name is a chain ID, an active key is the caller's own.
+ * - `prepare` with an unknown parent throws NotFound; with a key that is taken throws Conflict.
+ * - `mount` is idempotent; after it the directory shows the whole tree. `unmount` is idempotent too.
+ * - `commit` of a name that exists already throws Conflict and leaves the active snapshot as it was.
+ * - `remove` of a snapshot that is some other's parent throws Conflict. Removing what is not there is no error.
+ * - Nothing that one active snapshot writes is seen by another, or in its parent.
+ * - A crash at any moment leaves nothing that `sweep` does not find.
+ */
+export interface Snapshotter {
+  /** `overlay2`, `vfs`, `btrfs`. */
+  readonly driver: string;
+  /** Makes a writable snapshot on `parent` (a committed name), or an empty one. */
+  prepare(key: string, parent: string | undefined): Promise<void>;
+  /**
+   * Mounts an active snapshot and returns the absolute path of its root.
+   * `volatile`: what it holds need not survive a power cut (containers with --rm, build steps).
+   */
+  mount(key: string, options?: { volatile?: boolean }): Promise<string>;
+  unmount(key: string): Promise<void>;
+  /** Where the root of an active snapshot is, or would be, mounted. Pure. */
+  mountPath(key: string): string;
+  /**
+   * The directory that a layer's tar is unpacked into for an active snapshot, without a mount: for overlay2 the
+   * upper directory with whiteouts as overlay keeps them; for others the whole tree.
+   */
+  layerTarget(key: string): Promise<LayerTarget>;
+  /** Freezes an active snapshot under `name`. Durable only after `sync`. */
+  commit(key: string, name: string): Promise<void>;
+  remove(key: string): Promise<void>;
+  /** What one snapshot adds to its parent. */
+  usage(key: string): Promise<{ bytes: number; inodes: number }>;
+  /** Absolute paths for `docker inspect`'s GraphDriver.Data. */
+  describe(key: string): Promise<Record<string, string>>;
+  has(key: string): Promise<boolean>;
+  list(): Promise<SnapshotInfo[]>;
+  /** Everything committed so far survives a power cut when this returns: one syncfs for all of it. */
+  sync(): Promise<void>;
+  /** Removes what a crash left: half-made and half-removed snapshots, stale mounts. `isUsed` tells live active keys. */
+  sweep(isUsed: (info: SnapshotInfo) => boolean): Promise<void>;
+}
+
+export interface SnapshotInfo {
+  key: string;
+  state: "active" | "committed";
+  parent: string | undefined;
+}
+
+export interface LayerTarget {
+  path: string;
+  /** How a deletion is written: as overlay's 0/0 device and `trusted.overlay.opaque`, or by deleting. */
+  whiteouts: "overlay" | "delete";
+}
