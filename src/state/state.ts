@@ -28,6 +28,7 @@ export function openState(instance: Instance): State {
   const path = join(instance.dataRoot, "davit.db");
   const db = new Database(path, { create: true, strict: true });
   db.run("PRAGMA busy_timeout = 20000");
+  db.run("PRAGMA synchronous = NORMAL");
   migrate(db, path);
   return {
     instance,
