@@ -43,6 +43,7 @@ const libc = dlopen("libc.so.6", {
   flock: { args: [i32, i32], returns: i32 },
   pipe2: { args: [pointer, i32], returns: i32 },
   socket: { args: [i32, i32, i32], returns: i32 },
+  socketpair: { args: [i32, i32, i32, pointer], returns: i32 },
   bind: { args: [i32, pointer, u32], returns: i32 },
   connect: { args: [i32, pointer, u32], returns: i32 },
   listen: { args: [i32, i32], returns: i32 },
@@ -61,6 +62,16 @@ const libc = dlopen("libc.so.6", {
   poll: { args: [pointer, u64, i32], returns: i32 },
   setrlimit: { args: [i32, pointer], returns: i32 },
   getrlimit: { args: [i32, pointer], returns: i32 },
+  statx: { args: [i32, pointer, i32, u32, pointer], returns: i32 },
+  getdents64: { args: [i32, pointer, u64], returns: i64 },
+  readlinkat: { args: [i32, pointer, pointer, u64], returns: i64 },
+  copy_file_range: { args: [i32, pointer, i32, pointer, u64, u32], returns: i64 },
+  lseek: { args: [i32, i64, i32], returns: i64 },
+  pread: { args: [i32, pointer, u64, i64], returns: i64 },
+  fgetxattr: { args: [i32, pointer, pointer, u64], returns: i64 },
+  flistxattr: { args: [i32, pointer, u64], returns: i64 },
+  fstatfs: { args: [i32, pointer], returns: i32 },
+  fchdir: { args: [i32], returns: i32 },
 }).symbols;
 
 export const symbols = libc;

@@ -54,8 +54,14 @@ export interface SnapshotInfo {
   parent: string | undefined;
 }
 
+/** Where a layer is unpacked to, and where it is read back from as a diff. */
 export interface LayerTarget {
   path: string;
   /** How a deletion is written: as overlay's 0/0 device and `trusted.overlay.opaque`, or by deleting. */
   whiteouts: "overlay" | "delete";
+  /**
+   * The trees below, topmost first: for overlay every lower layer's directory, for others the parent's whole
+   * tree. Directories that a layer implies but does not name take mode and owner from here; a diff is against them.
+   */
+  lower?: readonly string[];
 }

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Builds dist/davit, one executable with everything in it. Does nothing when it is newer than all it is made of.
+set -eu
+cd "$(dirname "$0")/.."
+
+out=dist/davit
+if [ -x "$out" ] && [ -z "$(find src package.json package-lock.json tsconfig.json scripts/build.sh -newer "$out" | head -n 1)" ]; then
+  exit 0
+fi
+mkdir -p dist
+# Bun would read .env and bunfig.toml of the directory that davit happens to be started in; it must not.
+node_modules/.bin/bun build --compile --minify --bytecode --format=cjs \
+  --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
+  --outfile "$out.new" src/main.ts >dist/build.log 2>&1 || { cat dist/build.log >&2; exit 1; }
+mv "$out.new" "$out"
+echo "build: $out ($(($(wc -c <"$out") / 1000000)) MB)"

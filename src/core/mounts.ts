@@ -1,0 +1,26 @@
+/**
+ * One mount of a container as planned at its creation from `-v`, `--mount`, `--tmpfs`, `--volumes-from` and the
+ * image's VOLUMEs. Kept in the container's record; made into a runtime mount at each start.
+ */
+export interface PlannedMount {
+  type: "bind" | "volume" | "tmpfs";
+  /** Host path of a bind; the volume's mount point; empty for tmpfs. */
+  source: string;
+  /** Absolute and cleaned; never `/`. */
+  destination: string;
+  readonly: boolean;
+  /** `rprivate`, `rslave`, …; empty where the type has none. */
+  propagation: string;
+  /** Bring along what is mounted below the source. */
+  recursive: boolean;
+  /** `if-possible` and `required` make mounts below a read-only one read-only too. */
+  recursiveReadonly: "no" | "if-possible" | "required";
+  /** The volume's name; empty for other types. */
+  volume: string;
+  /** Path inside the volume that is mounted; empty for all of it. */
+  subpath: string;
+  /** Fill the volume from the image if it is empty. */
+  copyUp: boolean;
+  /** File system options of a tmpfs, in mount(8)'s words. */
+  options: string[];
+}

@@ -1,0 +1,143 @@
+/** The runtime configuration of one start: everything about the container made definite. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Conflict, InvalidParameter, messageOf } from "../../core/errors.ts";
+import { containerDataPath } from "../../core/instance.ts";
+import { type Endpoint, hostsFile, parseNetworkMode, resolvConf } from "../../network/index.ts";
+import { containerCgroup } from "../../runtime/cgroups.ts";
+import { resolveDevices } from "../../runtime/devices.ts";
+import {
+  findInit,
+  type MadeSpec,
+  makeSpec,
+  type NamespaceMode,
+  type ResolvedMount,
+  type SpecInput,
+} from "../../runtime/spec.ts";
+import { resolveUser } from "../../runtime/users.ts";
+import type { ContainerRecord } from "../../state/containers.ts";
+import { liveState } from "./kill.ts";
+import type { Local } from "./local.ts";
+import { findContainer } from "./lookup.ts";
+
+export interface BundleParts {
+  bundle: string;
+  rootfs: string;
+  mounts: readonly ResolvedMount[];
+  endpoint: Endpoint | undefined;
+}
+
+export async function makeBundle(
+  local: Local,
+  record: ContainerRecord,
+  parts: BundleParts,
+): Promise<MadeSpec> {
+  const { config, hostConfig } = record;
+  return makeSpec({
+    id: record.id,
+    rootfs: parts.rootfs,
+    cgroupsPath: containerCgroup(local.instance, record.id, hostConfig.CgroupParent),
+    host: local.host(),
+    args: [record.path, ...record.args],
+    config,
+    hostConfig,
+    user: resolveUser(parts.rootfs, config.User ?? "", hostConfig.GroupAdd ?? []),
+    hostname: config.Hostname ?? "",
+    mounts: parts.mounts,
+    etcFiles: etcFiles(local, record, parts.endpoint),
+    namespaces: namespaces(local, record),
+    devices: resolveDevices(hostConfig),
+    ...seccomp(hostConfig.SecurityOpt ?? []),
+    ...(hostConfig.Init === true ? { init: findInit(local.searchPath) } : {}),
+  });
+}
+
+/** Writes /etc/hosts, /etc/hostname and /etc/resolv.conf; a container in another's network shares that one's. */
+function etcFiles(
+  local: Local,
+  record: ContainerRecord,
+  endpoint: Endpoint | undefined,
+): SpecInput["etcFiles"] {
+  const mode = parseNetworkMode(record.hostConfig.NetworkMode);
+  if (mode.kind === "container") {
+    const other = findContainer(local.state, mode.container);
+    return etcPaths(containerDataPath(local.instance, other.id));
+  }
+  const files = etcPaths(containerDataPath(local.instance, record.id));
+  const { config, hostConfig } = record;
+  writeFileSync(files.hostname, `${config.Hostname ?? ""}\n`);
+  writeFileSync(
+    files.hosts,
+    hostsFile({
+      mode: mode.kind,
+      hostname: config.Hostname ?? "",
+      domainname: config.Domainname ?? "",
+      address: endpoint?.address,
+      gateway: endpoint?.gateway,
+      extraHosts: hostConfig.ExtraHosts ?? [],
+    }),
+  );
+  writeFileSync(
+    files.resolvConf,
+    resolvConf({
+      mode: mode.kind,
+      servers: hostConfig.Dns ?? [],
+      search: hostConfig.DnsSearch ?? [],
+      options: hostConfig.DnsOptions ?? [],
+    }),
+  );
+  return files;
+}
+
+function etcPaths(directory: string): { hosts: string; hostname: string; resolvConf: string } {
+  return {
+    hosts: join(directory, "hosts"),
+    hostname: join(directory, "hostname"),
+    resolvConf: join(directory, "resolv.conf"),
+  };
+}
+
+function namespaces(local: Local, record: ContainerRecord): SpecInput["namespaces"] {
+  const { hostConfig } = record;
+  return {
+    network: namespaceMode(local, hostConfig.NetworkMode, "net"),
+    pid: namespaceMode(local, hostConfig.PidMode, "pid"),
+    ipc: namespaceMode(local, hostConfig.IpcMode, "ipc"),
+    uts: hostConfig.UTSMode === "host" ? "host" : "private",
+    cgroup: cgroupMode(local, record),
+  };
+}
+
+function namespaceMode(local: Local, mode: string | undefined, name: "net" | "pid" | "ipc"): NamespaceMode {
+  if (mode === "host") return "host";
+  if (mode?.startsWith("container:")) return joinContainer(local, mode.slice("container:".length), name);
+  return "private";
+}
+
+/** Docker's default: private on cgroup v2, the host's on v1; --privileged sees the host's. */
+function cgroupMode(local: Local, record: ContainerRecord): NamespaceMode {
+  const mode = record.hostConfig.CgroupnsMode || (local.cgroups().version === "v2" ? "private" : "host");
+  return mode === "host" ? "host" : "private";
+}
+
+function joinContainer(local: Local, reference: string, name: string): NamespaceMode {
+  const other = findContainer(local.state, reference);
+  const live = liveState(other);
+  if (live === undefined) throw new Conflict(`cannot join network of a non running container: ${other.id}`);
+  return { path: `/proc/${live.process.pid}/ns/${name}` };
+}
+
+/** `--security-opt seccomp=…`. Other options that davit does not know are refused at create. */
+function seccomp(options: readonly string[]): Pick<SpecInput, "seccomp"> {
+  const found = options.find((option) => /^seccomp[=:]/.test(option));
+  if (found === undefined) return {};
+  const value = found.slice("seccomp=".length);
+  if (value === "unconfined") return { seccomp: "unconfined" };
+  // docker's client sends the file's content; a path comes from our own.
+  if (value.trimStart().startsWith("{")) return { seccomp: { profile: value } };
+  try {
+    return { seccomp: { profile: readFileSync(value, "utf8") } };
+  } catch (cause) {
+    throw new InvalidParameter(`opening seccomp profile (${value}) failed: ${messageOf(cause)}`, { cause });
+  }
+}

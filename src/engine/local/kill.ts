@@ -1,0 +1,94 @@
+/** Signals to a container's first process. */
+import { Conflict } from "../../core/errors.ts";
+import { isAlive, openProcess, type ProcessHandle } from "../../linux/processes.ts";
+import {
+  type ContainerRecord,
+  type ContainerState,
+  containerById,
+  updateContainer,
+} from "../../state/containers.ts";
+import { lock } from "../../state/locks.ts";
+import { signalNumber } from "./configuration.ts";
+import { containerEvent, type Local } from "./local.ts";
+import { findContainer } from "./lookup.ts";
+import { thaw } from "./pause.ts";
+import { settle } from "./settle.ts";
+
+const sigkill = 9;
+
+export type LiveState = Extract<ContainerState, { status: "running" | "paused" }>;
+
+/** `docker kill`. A kill by SIGKILL, or by the stop signal, counts as the user's wish that it stay stopped. */
+export async function kill(local: Local, reference: string, signal = "KILL"): Promise<void> {
+  const number = signalNumber(signal);
+  const record =
+    (await settle(local, findContainer(local.state, reference).id)) ?? findContainer(local.state, reference);
+  const live = liveState(record);
+  if (live === undefined) {
+    throw new Conflict(`cannot kill container: ${reference}: container ${record.id} is not running`);
+  }
+  if (number === sigkill || number === signalNumber(record.config.StopSignal || "TERM")) {
+    await noteUsersStop(local, record);
+  }
+  await signalContainer(local, record, live, number);
+  local.emit(containerEvent(record, "kill", { signal: String(number) }));
+}
+
+export function liveState(record: ContainerRecord): LiveState | undefined {
+  return record.state.status === "running" || record.state.status === "paused" ? record.state : undefined;
+}
+
+/** The container's init, if it is still the process that was recorded. */
+export function openInit(state: LiveState): ProcessHandle | undefined {
+  const handle = openProcess(state.process.pid);
+  if (handle === undefined) return undefined;
+  // Asked after the handle was opened: now the pid cannot change hands any more.
+  if (isAlive(state.process.pid, state.process.started)) return handle;
+  handle[Symbol.dispose]();
+  return undefined;
+}
+
+/** Sends a signal; a frozen container is thawed for SIGKILL, which it could not take otherwise. */
+export async function signalContainer(
+  local: Local,
+  record: ContainerRecord,
+  state: LiveState,
+  signal: number,
+): Promise<void> {
+  using init = openInit(state);
+  init?.signal(signal);
+  if (state.status === "paused" && signal === sigkill) await thaw(local, record);
+}
+
+/** Writes down, before the signal goes out, that the restart policy is to leave it alone. */
+export async function noteUsersStop(local: Local, record: ContainerRecord): Promise<void> {
+  using _ = await lock(local.instance, `container-${record.id}`);
+  local.state.transaction(() => {
+    const now = containerById(local.state, record.id);
+    if (now !== undefined) updateContainer(local.state, { ...now, stoppedByUser: true });
+  });
+}
+
+/** Kills and waits until the end is recorded. For a container in whatever state. */
+export async function killAndWait(local: Local, record: ContainerRecord): Promise<void> {
+  await noteUsersStop(local, record);
+  const live = liveState(record);
+  if (live === undefined) {
+    await cancelRestart(local, record);
+    return;
+  }
+  using init = openInit(live);
+  await signalContainer(local, record, live, sigkill);
+  await init?.ended();
+  await settle(local, record.id);
+}
+
+/** Ends the wait of a container that its policy was about to restart. */
+export async function cancelRestart(local: Local, record: ContainerRecord): Promise<void> {
+  using _ = await lock(local.instance, `container-${record.id}`);
+  local.state.transaction(() => {
+    const now = containerById(local.state, record.id);
+    if (now?.state.status !== "restarting") return;
+    updateContainer(local.state, { ...now, state: { status: "exited" } });
+  });
+}

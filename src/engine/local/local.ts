@@ -1,0 +1,98 @@
+/** What the verbs of a LocalEngine work with: the instance's records and rooms, opened once. */
+import { readFileSync } from "node:fs";
+import type { ContainerId } from "../../core/ids.ts";
+import type { Instance } from "../../core/instance.ts";
+import type { AttachedStreams } from "../../core/streams.ts";
+import { startTimeOf } from "../../linux/processes.ts";
+import { type CgroupLayout, detectCgroups } from "../../runtime/cgroups.ts";
+import { findRuntime, type OciRuntime } from "../../runtime/runtimes.ts";
+import { type HostFacts, readHostFacts } from "../../runtime/spec.ts";
+import type { ContainerRecord, ProcessIdentity } from "../../state/containers.ts";
+import { emitEvent, type NewEvent } from "../../state/events.ts";
+import type { State } from "../../state/state.ts";
+import { openSnapshotter } from "../../storage/open.ts";
+import type { Snapshotter } from "../../storage/snapshotter.ts";
+
+/** Somebody in this process who attached before the start: gets the streams, or nothing if the start fails. */
+export interface WaitingClient {
+  connected(streams: AttachedStreams): void;
+  failed(): void;
+}
+
+export interface Local {
+  readonly instance: Instance;
+  readonly state: State;
+  readonly snapshots: Snapshotter;
+  /** Program and arguments that start davit: what conmon runs when a container has ended. */
+  readonly self: readonly string[];
+  /** PATH, where runtimes and conmon are looked for. */
+  readonly searchPath: string;
+  /** This process, as the owner of operations. */
+  readonly me: ProcessIdentity;
+  /** Tells this boot of the machine from others. */
+  readonly bootId: string;
+  readonly waitingClients: Map<ContainerId, WaitingClient[]>;
+  cgroups(): CgroupLayout;
+  host(): HostFacts;
+  runtime(requested?: string): OciRuntime;
+  emit(event: NewEvent): void;
+}
+
+export interface LocalOptions {
+  instance: Instance;
+  state: State;
+  self: readonly string[];
+  searchPath: string;
+  storageDriver?: string;
+}
+
+export function makeLocal(options: LocalOptions): Local {
+  const { instance, state, self, searchPath } = options;
+  const cgroups = once(detectCgroups);
+  const host = once(() => readHostFacts(cgroups()));
+  return {
+    instance,
+    state,
+    self,
+    searchPath,
+    cgroups,
+    host,
+    snapshots: openSnapshotter(state, options.storageDriver),
+    me: { pid: process.pid, started: startTimeOf(process.pid) ?? 0 },
+    bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
+    waitingClients: new Map(),
+    runtime: (requested) =>
+      findRuntime({ execRoot: instance.execRoot, searchPath, cgroups: cgroups() }, requested),
+    emit: (event) => emitEvent(state, event),
+  };
+}
+
+function once<Value>(make: () => Value): () => Value {
+  let made: { value: Value } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+/** An event of a container, with the attributes that Docker gives: image, name and labels, and some of its own. */
+export function containerEvent(
+  record: ContainerRecord,
+  action: string,
+  attributes: Record<string, string> = {},
+): NewEvent {
+  return {
+    Type: "container",
+    Action: action,
+    Actor: {
+      ID: record.id,
+      Attributes: { ...record.config.Labels, image: record.imageName, name: record.name, ...attributes },
+    },
+  };
+}
+
+/** Now, as the API writes times. */
+export function timestamp(milliseconds: number = Date.now()): string {
+  const text = new Date(milliseconds).toISOString();
+  return text.replace(/\.(\d+)Z$/, (_, fraction: string) => `.${fraction.padEnd(9, "0")}Z`);
+}

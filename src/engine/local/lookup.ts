@@ -1,0 +1,34 @@
+/** Finding containers by what people type: a full id, a name, or the beginning of an id. */
+import { InvalidParameter, NotFound } from "../../core/errors.ts";
+import type { ContainerId } from "../../core/ids.ts";
+import {
+  type ContainerRecord,
+  containerById,
+  containerByName,
+  containersByPrefix,
+} from "../../state/containers.ts";
+import type { State } from "../../state/state.ts";
+
+/**
+ * @throws NotFound `No such container: x`; InvalidParameter when a prefix fits several.
+ */
+export function findContainer(state: State, reference: string): ContainerRecord {
+  const found = search(state, reference);
+  if (found === undefined || found.state.status === "creating") {
+    throw new NotFound(`No such container: ${reference}`);
+  }
+  return found;
+}
+
+function search(state: State, reference: string): ContainerRecord | undefined {
+  if (/^[0-9a-f]{64}$/.test(reference)) {
+    const exact = containerById(state, reference as ContainerId);
+    if (exact) return exact;
+  }
+  const named = containerByName(state, reference.replace(/^\//, ""));
+  if (named) return named;
+  if (!/^[0-9a-f]+$/.test(reference)) return undefined;
+  const [first, second] = containersByPrefix(state, reference);
+  if (second) throw new InvalidParameter(`Multiple IDs found with provided prefix: ${reference}`);
+  return first;
+}

@@ -1,0 +1,193 @@
+/**
+ * Starts a created container: mounts its root, joins its network, hands it to conmon. The intent is recorded
+ * first; each step can be undone by `releaseKernelObjects`, which is what a failure here and repair after a crash
+ * both do.
+ */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Conflict, messageOf, NotModified, StartFailure, SystemFailure } from "../../core/errors.ts";
+import { faultPoint } from "../../core/fault.ts";
+import { bundlePath, containerDataPath } from "../../core/instance.ts";
+import { startTimeOf } from "../../linux/processes.ts";
+import { plug, prepareHost, type Reservation, reserve } from "../../network/index.ts";
+import { attach } from "../../runtime/attach.ts";
+import { findConmon, type LaunchedContainer, launchConmon } from "../../runtime/conmon.ts";
+import { startContainer } from "../../runtime/runtimes.ts";
+import {
+  beginOperation,
+  type ContainerRecord,
+  endOperation,
+  type ProcessIdentity,
+  updateContainer,
+} from "../../state/containers.ts";
+import { appendEvent, ringBell } from "../../state/events.ts";
+import { lock } from "../../state/locks.ts";
+import { mountVolumes } from "../../volumes/activate.ts";
+import { makeBundle } from "./bundle.ts";
+import { containerEvent, type Local, timestamp } from "./local.ts";
+import { findContainer } from "./lookup.ts";
+import { releaseKernelObjects } from "./release.ts";
+import { removeLocked } from "./remove.ts";
+import { internalCommand } from "./restart-policy.ts";
+import { settleLocked } from "./settle.ts";
+import { volumeStore } from "./volume-store.ts";
+
+/** @throws NotModified when it runs already; StartFailure when its program cannot be run. */
+export async function start(local: Local, reference: string): Promise<void> {
+  const { id } = findContainer(local.state, reference);
+  using _ = await lock(local.instance, `container-${id}`);
+  const record = (await settleLocked(local, id)) ?? findContainer(local.state, reference);
+  switch (record.state.status) {
+    case "running":
+      throw new NotModified(`Container ${id} is already running`);
+    case "paused":
+      throw new Conflict("cannot start a paused container, try unpause instead");
+    case "removing":
+      throw new Conflict("container is marked for removal and cannot be started");
+  }
+  await startLocked(local, { ...record, restartCount: 0, restartDelay: 0 });
+}
+
+/** For a caller who holds the lock and knows that the container does not run. */
+export async function startLocked(local: Local, record: ContainerRecord): Promise<void> {
+  beginOperation(local.state, { containerId: record.id, verb: "start", owner: local.me });
+  faultPoint("start:recorded");
+  try {
+    await launch(local, record);
+  } catch (error) {
+    await undoStart(local, record, error);
+    throw error;
+  }
+}
+
+async function launch(local: Local, record: ContainerRecord): Promise<void> {
+  const { id } = record;
+  const bundle = bundlePath(local.instance, id);
+  const runtime = local.runtime(record.runtime);
+  rmSync(bundle, { recursive: true, force: true });
+  mkdirSync(bundle, { recursive: true, mode: 0o710 });
+
+  const rootfs = await local.snapshots.mount(id, { volatile: record.hostConfig.AutoRemove === true });
+  faultPoint("start:mounted");
+  const mounts = await mountVolumes(volumeStore(local), {
+    containerId: id,
+    mounts: record.plan,
+    rootfs,
+    fill: record.startedAt.startsWith("0001"),
+  });
+  const reservation = await reserveNetwork(local, record);
+  faultPoint("start:reserved");
+  let launched: LaunchedContainer;
+  try {
+    const { spec } = await makeBundle(local, record, {
+      bundle,
+      rootfs,
+      mounts,
+      endpoint: reservation?.endpoint,
+    });
+    writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
+    const launching = launchConmon({
+      instance: local.instance,
+      conmon: findConmon(local.searchPath),
+      runtime,
+      id,
+      bundle,
+      logPath: record.hostConfig.LogConfig?.Type === "none" ? undefined : logPath(local, record),
+      tty: record.config.Tty === true,
+      stdin: record.config.OpenStdin === true,
+      stdinOnce: record.config.StdinOnce === true,
+      exitCommand: internalCommand(local, "exit", id),
+      inheritedFds: reservation?.sockets ?? [],
+    });
+    // The runtime is at work in processes of its own; meanwhile the host's side of the network is made.
+    const [outcome, host] = await Promise.allSettled([
+      launching,
+      reservation === undefined ? undefined : prepareHost(local.state, reservation.endpoint),
+    ]);
+    if (outcome.status === "rejected") throw outcome.reason;
+    if (host.status === "rejected") throw host.reason;
+    launched = outcome.value;
+  } finally {
+    reservation?.[Symbol.dispose]();
+  }
+  faultPoint("start:created");
+  if (reservation !== undefined) await plug(local.state, reservation.endpoint, launched.pid);
+  faultPoint("start:plugged");
+  const clients = local.waitingClients.get(id) ?? [];
+  local.waitingClients.delete(id);
+  for (const client of clients) client.connected(await attach(bundle));
+  const process = identify(launched.pid);
+  const monitor = identify(launched.conmonPid);
+  await startContainer(runtime, id);
+  faultPoint("start:started");
+  recordRunning(local, record, process, monitor);
+  faultPoint("start:done");
+}
+
+/** Writes down that the container runs. */
+export function recordRunning(
+  local: Local,
+  record: ContainerRecord,
+  process: ProcessIdentity,
+  monitor: ProcessIdentity,
+): void {
+  const running: ContainerRecord = {
+    ...record,
+    state: { status: "running", process, monitor, bootId: local.bootId },
+    startedAt: timestamp(),
+    exitCode: 0,
+    error: "",
+    oomKilled: false,
+    stoppedByUser: false,
+  };
+  local.state.transaction(() => {
+    updateContainer(local.state, running);
+    endOperation(local.state, record.id);
+    appendEvent(local.state, containerEvent(running, "start"));
+  });
+  ringBell(local.instance);
+}
+
+/** Back to as it was, with the failure on record; a container with --rm goes. */
+async function undoStart(local: Local, record: ContainerRecord, error: unknown): Promise<void> {
+  for (const client of local.waitingClients.get(record.id) ?? []) client.failed();
+  local.waitingClients.delete(record.id);
+  await releaseKernelObjects(local, record);
+  rmSync(bundlePath(local.instance, record.id), { recursive: true, force: true });
+  const failed: ContainerRecord = {
+    ...record,
+    state: record.startedAt.startsWith("0001") ? { status: "created" } : { status: "exited" },
+    exitCode: error instanceof StartFailure ? error.exitCode : 128,
+    error: messageOf(error),
+  };
+  local.state.transaction(() => {
+    updateContainer(local.state, failed);
+    endOperation(local.state, record.id);
+    appendEvent(local.state, containerEvent(failed, "die", { exitCode: String(failed.exitCode) }));
+  });
+  if (record.hostConfig.AutoRemove === true) await removeLocked(local, failed, { volumes: true });
+  else ringBell(local.instance);
+}
+
+async function reserveNetwork(local: Local, record: ContainerRecord): Promise<Reservation | undefined> {
+  const mode = record.hostConfig.NetworkMode ?? "bridge";
+  if (mode !== "bridge") return undefined;
+  return await reserve(local.state, {
+    containerId: record.id,
+    containerName: record.name,
+    portBindings: record.hostConfig.PortBindings,
+    exposedPorts: Object.keys(record.config.ExposedPorts ?? {}),
+    publishAll: record.hostConfig.PublishAllPorts,
+  });
+}
+
+export function logPath(local: Local, record: ContainerRecord): string {
+  return join(containerDataPath(local.instance, record.id), "container.log");
+}
+
+/** @throws SystemFailure when the process is gone already. */
+function identify(pid: number): ProcessIdentity {
+  const started = startTimeOf(pid);
+  if (started === undefined) throw new SystemFailure(`process ${pid} ended before its container was started`);
+  return { pid, started };
+}

@@ -1,0 +1,90 @@
+/** Waiting for a container's end. The event log tells what happened, so that nothing that comes at once is missed. */
+import type { ContainerId } from "../../core/ids.ts";
+import type { ContainerWaitResponse } from "../../core/objects.ts";
+import { type ContainerRecord, containerById } from "../../state/containers.ts";
+import {
+  bellDirectory,
+  type Doorbell,
+  eventsAfter,
+  lastEventId,
+  watchDirectories,
+} from "../../state/events.ts";
+import type { RegisteredWait, WaitCondition } from "../engine.ts";
+import { liveState, openInit } from "./kill.ts";
+import type { Local } from "./local.ts";
+import { findContainer } from "./lookup.ts";
+import { settle } from "./settle.ts";
+
+export async function wait(
+  local: Local,
+  reference: string,
+  condition: WaitCondition = "not-running",
+  signal?: AbortSignal,
+): Promise<RegisteredWait> {
+  const { id } = findContainer(local.state, reference);
+  const seen = lastEventId(local.state);
+  const record = await settle(local, id);
+  if (condition === "not-running" && (record === undefined || liveState(record) === undefined)) {
+    return { result: Promise.resolve({ StatusCode: record?.exitCode ?? 0 }) };
+  }
+  const bell = watchDirectories([bellDirectory(local.instance)], signal);
+  return { result: followToEnd(local, id, { condition, seen, bell, signal }) };
+}
+
+interface Watch {
+  condition: WaitCondition;
+  /** Number of the last event before the wait. */
+  seen: number;
+  bell: Doorbell;
+  signal: AbortSignal | undefined;
+}
+
+/** Longest time between two looks, in milliseconds, should a bell go unheard. */
+const patience = 1000;
+
+async function followToEnd(local: Local, id: ContainerId, watch: Watch): Promise<ContainerWaitResponse> {
+  using bell = watch.bell;
+  let seen = watch.seen;
+  let exitCode: number | undefined;
+  for (;;) {
+    for (const event of eventsAfter(local.state, seen)) {
+      seen = event.id;
+      if (event.message.Type !== "container" || event.message.Actor.ID !== id) continue;
+      if (event.message.Action === "die") {
+        exitCode = Number(event.message.Actor.Attributes.exitCode);
+        if (watch.condition !== "removed") return { StatusCode: exitCode };
+      }
+      if (event.message.Action === "destroy") return { StatusCode: exitCode ?? 0 };
+    }
+    const record = containerById(local.state, id);
+    if (record === undefined) return { StatusCode: exitCode ?? 0 };
+    await untilSomethingHappens(local, record, bell, watch.signal);
+  }
+}
+
+/** Returns at the container's end, having recorded it, or at the next ring. */
+async function untilSomethingHappens(
+  local: Local,
+  record: ContainerRecord,
+  bell: Doorbell,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const live = liveState(record);
+  if (live === undefined) return await bell.next(patience);
+  using init = openInit(live);
+  if (init === undefined) {
+    await settle(local, record.id);
+    return;
+  }
+  const stop = new AbortController();
+  const ended = init.ended(stop.signal).then(
+    () => true,
+    () => false,
+  );
+  try {
+    if (await Promise.race([ended, bell.next(patience).then(() => false)])) await settle(local, record.id);
+  } finally {
+    stop.abort();
+  }
+  signal?.throwIfAborted();
+}

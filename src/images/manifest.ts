@@ -1,0 +1,109 @@
+/**
+ * Manifests, indexes and configs as the OCI image specification has them (and Docker's schema 2, which is the same
+ * but for media types). Everything here comes from outside: each parser checks the types of all it returns.
+ */
+import { createHash } from "node:crypto";
+import { InvalidParameter } from "../core/errors.ts";
+import { type ChainId, type DiffId, type Digest, isDigest } from "../core/ids.ts";
+import type { ContainerConfig } from "../core/objects.ts";
+import { JsonReader, parseJson } from "./json.ts";
+
+export const mediaTypes = {
+  manifest: "application/vnd.oci.image.manifest.v1+json",
+  index: "application/vnd.oci.image.index.v1+json",
+  config: "application/vnd.oci.image.config.v1+json",
+  layer: "application/vnd.oci.image.layer.v1.tar",
+  layerGzip: "application/vnd.oci.image.layer.v1.tar+gzip",
+  layerZstd: "application/vnd.oci.image.layer.v1.tar+zstd",
+  dockerManifest: "application/vnd.docker.distribution.manifest.v2+json",
+  dockerIndex: "application/vnd.docker.distribution.manifest.list.v2+json",
+  dockerConfig: "application/vnd.docker.container.image.v1+json",
+  dockerLayer: "application/vnd.docker.image.rootfs.diff.tar",
+  dockerLayerGzip: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+  dockerLayerZstd: "application/vnd.docker.image.rootfs.diff.tar.zstd",
+} as const;
+
+/** Largest manifest, index or config that is read, in bytes. Registries cap manifests at 4 MiB too. */
+export const largestDocument = 4 * 1024 * 1024;
+/** Most layers of one image. overlay2 mounts at most 500 lower directories; Docker stops at 127. */
+export const mostLayers = 127;
+
+export interface Platform {
+  architecture: string;
+  os: string;
+  variant?: string;
+}
+
+export interface Descriptor {
+  mediaType: string;
+  digest: Digest;
+  /** Bytes. */
+  size: number;
+  platform?: Platform;
+  annotations?: Record<string, string>;
+}
+
+export interface Manifest {
+  schemaVersion: 2;
+  mediaType: string;
+  config: Descriptor;
+  layers: Descriptor[];
+  annotations?: Record<string, string>;
+}
+
+export interface Index {
+  schemaVersion: 2;
+  mediaType: string;
+  manifests: Descriptor[];
+}
+
+export interface HistoryEntry {
+  created?: string;
+  created_by?: string;
+  author?: string;
+  comment?: string;
+  empty_layer?: boolean;
+}
+
+/** An image's config: what to run, and which layers the root file system is made of. OCI image-spec, config.md. */
+export interface ImageConfig {
+  created?: string;
+  author?: string;
+  architecture: string;
+  variant?: string;
+  os: string;
+  "os.version"?: string;
+  /** Docker's own additions. */
+  docker_version?: string;
+  comment?: string;
+  config: ContainerConfig;
+  rootfs: { type: "layers"; diff_ids: DiffId[] };
+  history: HistoryEntry[];
+}
+
+export function isManifestType(mediaType: string): boolean {
+  return mediaType === mediaTypes.manifest || mediaType === mediaTypes.dockerManifest;
+}
+
+export function isIndexType(mediaType: string): boolean {
+  return mediaType === mediaTypes.index || mediaType === mediaTypes.dockerIndex;
+}
+
+/** sha256 of bytes in memory. */
+export function digestOf(bytes: Uint8Array | string): Digest {
+  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  if (!isDigest(digest)) throw new InvalidParameter(`not a digest: ${digest}`);
+  return digest;
+}
+
+/** Chain ids of a stack of layers, bottom first. OCI image-spec, config.md#layer-chainid. */
+export function chainIdsOf(diffIds: readonly DiffId[]): ChainId[] {
+  const chain: ChainId[] = [];
+  let parent: Digest | undefined;
+  for (const diffId of diffIds) {
+    const id: Digest = parent === undefined ? diffId : digestOf(`${parent} ${diffId}`);
+    chain.push(id as ChainId);
+    parent = id;
+  }
+  return chain;
+}

@@ -1,0 +1,94 @@
+/** File systems as a whole: what kind, how much is free, flushing, copying inside one. */
+import { constants } from "node:os";
+import { check, checkRetrying, errno, linuxError, ptr, symbols } from "./libc.ts";
+import { closeFile, openDirectory, pathBytes } from "./paths.ts";
+
+export interface FileSystemStatus {
+  /** f_type: 0xef53 is ext4, 0x794c7630 overlay … */
+  magic: number;
+  /** Bytes that an ordinary user may still write. */
+  freeBytes: number;
+  totalBytes: number;
+  /** Undefined where the file system does not count inodes (btrfs). */
+  freeInodes: number | undefined;
+}
+
+// struct statfs, 64-bit: type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen, frsize, flags
+const words = new BigInt64Array(15);
+
+function decode(): FileSystemStatus {
+  const blockSize = Number(words[1] ?? 0n);
+  const inodes = Number(words[5] ?? 0n);
+  return {
+    magic: Number((words[0] ?? 0n) & 0xffff_ffffn),
+    totalBytes: Number(words[2] ?? 0n) * blockSize,
+    freeBytes: Number(words[4] ?? 0n) * blockSize,
+    freeInodes: inodes === 0 ? undefined : Number(words[6] ?? 0n),
+  };
+}
+
+export function fileSystemStatus(path: string | number): FileSystemStatus {
+  if (typeof path === "number") {
+    check(symbols.fstatfs(path, ptr(words)), "fstatfs");
+  } else {
+    const bytes = pathBytes(path);
+    check(symbols.statfs(ptr(bytes), ptr(words)), "statfs", path);
+  }
+  return decode();
+}
+
+export const fileSystemMagic = {
+  overlay: 0x794c7630,
+  btrfs: 0x9123683e,
+  tmpfs: 0x01021994,
+  ext4: 0xef53,
+} as const;
+
+/** Writes everything of the file system that holds `directory` to the disk. */
+export function syncFileSystem(directory: string): void {
+  const fd = openDirectory(directory);
+  try {
+    checkRetrying(() => symbols.syncfs(fd), "syncfs", directory);
+  } finally {
+    closeFile(fd);
+  }
+}
+
+const FICLONE = 0x40049409n;
+
+/** Makes `to` share the data of `from`, where the file system can (btrfs, xfs); false where it cannot. */
+export function tryReflink(from: number, to: number): boolean {
+  // The third argument of this ioctl is the descriptor itself, not a pointer.
+  return Number(symbols.syscall(process.arch === "arm64" ? 29n : 16n, to, FICLONE, from, 0, 0, 0)) === 0;
+}
+
+const offsets = new BigInt64Array(2);
+
+/**
+ * Copies `length` bytes at `offset` to the same place in another file, inside the kernel.
+ * False (nothing copied) where the two file systems do not support it together.
+ */
+export function tryCopyRange(from: number, to: number, offset: number, length: number): boolean {
+  offsets[0] = BigInt(offset);
+  offsets[1] = BigInt(offset);
+  let left = length;
+  while (left > 0) {
+    const copied = Number(symbols.copy_file_range(from, ptr(offsets, 0), to, ptr(offsets, 8), left, 0));
+    if (copied > 0) left -= copied;
+    else if (copied === 0) return true;
+    else {
+      const code = errno();
+      if (code === constants.errno.EINTR) continue;
+      if (left === length && unsupported.has(code)) return false;
+      throw linuxError("copy_file_range", code);
+    }
+  }
+  return true;
+}
+
+const unsupported = new Set<number>([
+  constants.errno.EXDEV,
+  constants.errno.ENOSYS,
+  constants.errno.EOPNOTSUPP,
+  constants.errno.EINVAL,
+]);

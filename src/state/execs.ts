@@ -1,0 +1,43 @@
+/** Records of commands that run beside a container's own. They go with their container. */
+import type { ContainerId, ExecId } from "../core/ids.ts";
+import type { ExecConfig } from "../core/objects.ts";
+import type { ProcessIdentity } from "./containers.ts";
+import type { State } from "./state.ts";
+
+export type ExecState =
+  | { status: "created" }
+  | { status: "running"; process: ProcessIdentity }
+  | { status: "exited"; exitCode: number };
+
+export interface ExecRecord {
+  id: ExecId;
+  containerId: ContainerId;
+  config: ExecConfig;
+  state: ExecState;
+}
+
+interface Row {
+  record: string;
+}
+
+export function putExec(state: State, record: ExecRecord): void {
+  state.db
+    .query("INSERT OR REPLACE INTO execs (id, container_id, record) VALUES (?, ?, ?)")
+    .run(record.id, record.containerId, JSON.stringify(record));
+}
+
+export function execById(state: State, id: string): ExecRecord | undefined {
+  const row = state.db.query<Row, [string]>("SELECT record FROM execs WHERE id = ?").get(id);
+  return row === null ? undefined : JSON.parse(row.record);
+}
+
+export function execsOf(state: State, containerId: ContainerId): ExecRecord[] {
+  return state.db
+    .query<Row, [string]>("SELECT record FROM execs WHERE container_id = ?")
+    .all(containerId)
+    .map((row) => JSON.parse(row.record));
+}
+
+export function deleteExecsOf(state: State, containerId: ContainerId): void {
+  state.db.query("DELETE FROM execs WHERE container_id = ?").run(containerId);
+}

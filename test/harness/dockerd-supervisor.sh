@@ -1,0 +1,40 @@
+#!/bin/sh
+# Runs a dockerd of our own in its own mount, network and PID namespaces, so that it cannot disturb the machine (its
+# firewall rules, its bridge, other dockerds) and nothing of it outlives this script.
+# Usage: dockerd-supervisor.sh ROOT CGROUP    Ends when its standard input ends, also when the test is killed.
+root=$1
+cgroup=$2
+trap '' INT TERM HUP
+mkdir -p /run/containerd /etc/docker
+
+unshare --mount --net --pid --fork --kill-child --mount-proc --propagation slave sh -c '
+  root=$1
+  # Paths that dockerd and containerd use whatever their flags say.
+  mount -t tmpfs tmpfs /run/containerd
+  mount -t tmpfs tmpfs /etc/docker
+  ip link set lo up
+  dockerd --data-root "$root/data" --exec-root "$root/exec" --pidfile "$root/pid" \
+    --host "unix://$root/docker.sock" --cgroup-parent "$2" --storage-driver overlay2 &
+  wait $!
+' sh "$root" "$cgroup" >"$root/log" 2>&1 </dev/null &
+daemon=$!
+
+while read -r _; do :; done
+
+# The first process of the PID namespace dies with unshare, and all others with it.
+kill -9 "$daemon" 2>/dev/null
+wait "$daemon" 2>/dev/null
+tries=0
+while [ $tries -lt 100 ]; do
+  left=
+  for top in /sys/fs/cgroup/*"$cgroup" /sys/fs/cgroup"$cgroup"; do
+    [ -d "$top" ] || continue
+    find "$top" -depth -type d -exec rmdir {} \; 2>/dev/null
+    [ -d "$top" ] && left=yes
+  done
+  [ -z "$left" ] && rm -rf "$root" && exit 0
+  tries=$((tries + 1))
+  sleep 0.1
+done
+echo "dockerd-supervisor: $root or its cgroups could not be removed" >&2
+exit 1
