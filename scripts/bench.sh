@@ -4,6 +4,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 setup=--demo
+# `npm run bench --peers` (without the --) comes as a setting of npm's.
+[ "${npm_config_peers:-}" != true ] || set -- "$@" --peers
+[ "${npm_config_quick:-}" != true ] || set -- "$@" --quick
 for argument in "$@"; do
   [ "$argument" != --peers ] || setup=--tests
 done

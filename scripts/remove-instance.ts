@@ -1,7 +1,15 @@
 /**
- * Removes what an instance has on the machine beyond its two directories: volume mounts, bridge, nftables table,
- * cgroups and file system mounts. Its containers must be gone. Usage: remove-instance.ts DATA_ROOT EXEC_ROOT
+ * Removes what an instance has in the kernel (processes, mounts, bridge, nftables table, cgroups), by force.
+ * Usage: remove-instance.ts DATA_ROOT EXEC_ROOT; its directories are left to the caller.
  */
-import { existsSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { describeInstance } from "../src/core/instance.ts";
+import { ownershipOf } from "../test/harness/kernel.ts";
+import { tearDown } from "../test/harness/teardown.ts";
+
+const [dataRoot, execRoot] = process.argv.slice(2);
+if (dataRoot === undefined || execRoot === undefined) {
+  console.error("usage: remove-instance.ts DATA_ROOT EXEC_ROOT");
+  process.exit(2);
+}
+await tearDown(ownershipOf(describeInstance(resolve(dataRoot), resolve(execRoot))));

@@ -32,7 +32,9 @@ as_root() {
 # --- System packages -------------------------------------------------------------------------------------------
 
 needed="crun runc conmon libnftables1 busybox-static tini iproute2 procps"
-compared="docker.io podman netavark iptables"
+# What looks at and cleans the machine after tests and demo.
+[ "$cgroups" = no ] || needed="$needed nftables"
+
 
 is_installed() {
   [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]

@@ -2,7 +2,8 @@
 import { InvalidParameter } from "./errors.ts";
 
 declare const brand: unique symbol;
-export type Brand<Name extends string> = { readonly [brand]: Name };
+/** A map of names, not a name: so that a DiffId is a Digest too. */
+export type Brand<Name extends string> = { readonly [brand]: { readonly [Key in Name]: true } };
 
 /** `sha256:` and 64 lower-case hex digits. OCI image-spec, descriptor.md#digests. */
 export type Digest = string & Brand<"Digest">;

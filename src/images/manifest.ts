@@ -6,7 +6,8 @@ import { createHash } from "node:crypto";
 import { InvalidParameter } from "../core/errors.ts";
 import { type ChainId, type DiffId, type Digest, isDigest } from "../core/ids.ts";
 import type { ContainerConfig } from "../core/objects.ts";
-import { JsonReader, parseJson } from "./json.ts";
+import { parseContainerConfig } from "./container-config.ts";
+import { defined, type JsonReader, parseJson } from "./json.ts";
 
 export const mediaTypes = {
   manifest: "application/vnd.oci.image.manifest.v1+json",
@@ -106,4 +107,87 @@ export function chainIdsOf(diffIds: readonly DiffId[]): ChainId[] {
     parent = id;
   }
   return chain;
+}
+
+/** @throws InvalidParameter */
+export function parseManifest(bytes: Uint8Array, what = "manifest"): Manifest {
+  const json = parseJson(bytes, what);
+  if (json.at("schemaVersion").integer() !== 2)
+    json.at("schemaVersion").fail("2: older manifests are not read");
+  const layers = json.at("layers").optional((value) => value.array(mostLayers)) ?? [];
+  return defined({
+    schemaVersion: 2 as const,
+    mediaType: json.at("mediaType").optional((value) => value.string()) ?? mediaTypes.manifest,
+    config: parseDescriptor(json.at("config")),
+    layers: layers.map(parseDescriptor),
+    annotations: json.at("annotations").optional((value) => value.stringMap()),
+  });
+}
+
+/** @throws InvalidParameter */
+export function parseIndex(bytes: Uint8Array, what = "index.json"): Index {
+  const json = parseJson(bytes, what);
+  return {
+    schemaVersion: 2,
+    mediaType: json.at("mediaType").optional((value) => value.string()) ?? mediaTypes.index,
+    manifests: (json.at("manifests").optional((value) => value.array(10_000)) ?? []).map(parseDescriptor),
+  };
+}
+
+/** @throws InvalidParameter */
+export function parseConfig(bytes: Uint8Array, what = "image config"): ImageConfig {
+  const json = parseJson(bytes, what);
+  const text = (key: string) => json.at(key).optional((value) => value.string());
+  const rootfs = json.at("rootfs");
+  if (rootfs.isAbsent) throw new InvalidParameter("invalid image JSON, no RootFS key");
+  const diffIds = rootfs.at("diff_ids").optional((value) => value.array(mostLayers)) ?? [];
+  return defined({
+    created: text("created"),
+    author: text("author"),
+    architecture: text("architecture") ?? "",
+    variant: text("variant"),
+    os: text("os") ?? "",
+    "os.version": text("os.version"),
+    docker_version: text("docker_version"),
+    comment: text("comment"),
+    config: json.at("config").optional(parseContainerConfig) ?? {},
+    rootfs: { type: "layers" as const, diff_ids: diffIds.map((value) => digestField(value) as DiffId) },
+    history: (json.at("history").optional((value) => value.array(10_000)) ?? []).map(parseHistory),
+  });
+}
+
+function parseHistory(json: JsonReader): HistoryEntry {
+  const text = (key: string) => json.at(key).optional((value) => value.string());
+  return defined({
+    created: text("created"),
+    created_by: text("created_by"),
+    author: text("author"),
+    comment: text("comment"),
+    empty_layer: json.at("empty_layer").optional((value) => value.boolean()),
+  });
+}
+
+function parseDescriptor(json: JsonReader): Descriptor {
+  const size = json.at("size").integer();
+  if (size < 0) json.at("size").fail("a size");
+  return defined({
+    mediaType: json.at("mediaType").optional((value) => value.string()) ?? "",
+    digest: digestField(json.at("digest")),
+    size,
+    platform: json.at("platform").optional(parsePlatform),
+    annotations: json.at("annotations").optional((value) => value.stringMap()),
+  });
+}
+
+function parsePlatform(json: JsonReader): Platform {
+  return defined({
+    architecture: json.at("architecture").optional((value) => value.string()) ?? "",
+    os: json.at("os").optional((value) => value.string()) ?? "",
+    variant: json.at("variant").optional((value) => value.string()),
+  });
+}
+
+function digestField(json: JsonReader): Digest {
+  const text = json.string();
+  return isDigest(text) ? text : json.fail("a sha256 digest");
 }

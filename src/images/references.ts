@@ -31,7 +31,9 @@ const remoteName = `${pathComponent}(?:/${pathComponent})*`;
 const tagText = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}";
 const digestText = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}";
 
-const referencePattern = new RegExp(`^(?:(${host})/)?(${remoteName})(?::(${tagText}))?(?:@(${digestText}))?$`);
+const referencePattern = new RegExp(
+  `^(?:(${host})/)?(${remoteName})(?::(${tagText}))?(?:@(${digestText}))?$`,
+);
 const identifierPattern = /^[a-f0-9]{64}$/;
 const idPrefixPattern = /^(?:sha256:)?([a-f0-9]{1,64})$/;
 

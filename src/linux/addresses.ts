@@ -43,7 +43,8 @@ export function subnetOf(address: number, prefixLength: number): Ipv4Subnet {
 export function parseIpv4Subnet(text: string): Ipv4Subnet | undefined {
   const [address = "", length = "", rest] = text.split("/");
   const base = parseIpv4(address);
-  if (base === undefined || rest !== undefined || !/^[0-9]{1,2}$/.test(length) || Number(length) > 32) return undefined;
+  if (base === undefined || rest !== undefined || !/^[0-9]{1,2}$/.test(length) || Number(length) > 32)
+    return undefined;
   return subnetOf(base, Number(length));
 }
 

@@ -1,4 +1,6 @@
 /** Sockets that hold a port of this host. */
+import { readdirSync, readlinkSync } from "node:fs";
+import { hasErrno } from "../core/errors.ts";
 import { ipv4Bytes } from "./addresses.ts";
 import { check, ptr, symbols } from "./libc.ts";
 
@@ -6,12 +8,15 @@ const AF_INET = 2;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
-const IPPROTO_SCTP = 132;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_ATTACH_FILTER = 26;
+const SO_PROTOCOL = 38;
+const SYS_pidfd_open = 434;
+const SYS_pidfd_getfd = 438;
 
 export type PortProtocol = "tcp" | "udp" | "sctp";
+const protocolNumber = { tcp: 6, udp: 17, sctp: 132 } as const;
 
 /** struct sockaddr_in. */
 function socketAddress(address: number, port: number): Buffer {
@@ -32,7 +37,7 @@ function socketAddress(address: number, port: number): Buffer {
 export function holdPort(protocol: PortProtocol, address: number, port: number): number {
   const kind = protocol === "udp" ? SOCK_DGRAM : SOCK_STREAM;
   const fd = check(
-    symbols.socket(AF_INET, kind | SOCK_CLOEXEC, protocol === "sctp" ? IPPROTO_SCTP : 0),
+    symbols.socket(AF_INET, kind | SOCK_CLOEXEC, protocolNumber[protocol]),
     "socket",
     protocol,
   );
@@ -56,12 +61,62 @@ export function holdPort(protocol: PortProtocol, address: number, port: number):
 /** A socket filter `ret #0`: what still arrives is dropped, instead of filling the queue of a socket that nobody reads. */
 function dropEverything(fd: number): void {
   const BPF_RET_K = 0x06;
-  const instruction = Buffer.alloc(8);
-  instruction.writeUInt16LE(BPF_RET_K, 0);
-  const program = Buffer.alloc(16);
+  // struct sock_fprog (16 bytes) and after it the one struct sock_filter that it points to.
+  const program = Buffer.alloc(24);
   program.writeUInt16LE(1, 0);
-  program.writeBigUInt64LE(BigInt(ptr(instruction)), 8);
-  check(symbols.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, ptr(program), program.length), "setsockopt");
+  program.writeBigUInt64LE(BigInt(ptr(program, 16)), 8);
+  program.writeUInt16LE(BPF_RET_K, 16);
+  check(symbols.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, ptr(program), 16), "setsockopt");
+}
+
+/**
+ * The socket with which another process holds this port, as a descriptor of ours (close-on-exec): the same open
+ * socket, so that the port stays taken when that process ends. Undefined when it holds none, or is gone.
+ */
+export function shareHeldPort(
+  pid: number,
+  protocol: PortProtocol,
+  address: number,
+  port: number,
+): number | undefined {
+  const pidfd = Number(symbols.syscall(SYS_pidfd_open, pid, 0, 0, 0, 0, 0));
+  if (pidfd < 0) return undefined;
+  try {
+    for (const { fd, target } of openFiles(pid)) {
+      if (!target.startsWith("socket:")) continue;
+      const copy = Number(symbols.syscall(SYS_pidfd_getfd, pidfd, fd, 0, 0, 0, 0));
+      if (copy < 0) continue;
+      if (isBoundTo(copy, protocol, address, port)) return copy;
+      symbols.close(copy);
+    }
+    return undefined;
+  } finally {
+    symbols.close(pidfd);
+  }
+}
+
+/** Descriptors of a process and what they refer to; nothing for a process that is gone. */
+function openFiles(pid: number): { fd: number; target: string }[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).map((fd) => ({
+      fd: Number(fd),
+      target: readlinkSync(`/proc/${pid}/fd/${fd}`),
+    }));
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ESRCH")) return [];
+    throw error;
+  }
+}
+
+function isBoundTo(fd: number, protocol: PortProtocol, address: number, port: number): boolean {
+  const value = Buffer.alloc(4);
+  const length = Buffer.from([4, 0, 0, 0]);
+  if (symbols.getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, ptr(value), ptr(length)) !== 0) return false;
+  if (value.readInt32LE(0) !== protocolNumber[protocol]) return false;
+  const name = Buffer.alloc(16);
+  const nameLength = Buffer.from([16, 0, 0, 0]);
+  if (symbols.getsockname(fd, ptr(name), ptr(nameLength)) !== 0) return false;
+  return name.subarray(0, 8).equals(socketAddress(address, port).subarray(0, 8));
 }
 
 export function closeSocket(fd: number): void {

@@ -49,6 +49,7 @@ const libc = dlopen("libc.so.6", {
   listen: { args: [i32, i32], returns: i32 },
   getsockname: { args: [i32, pointer, pointer], returns: i32 },
   setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
+  getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
   send: { args: [i32, pointer, u64, i32], returns: i64 },
   recv: { args: [i32, pointer, u64, i32], returns: i64 },
   shutdown: { args: [i32, i32], returns: i32 },
@@ -76,8 +77,13 @@ const libc = dlopen("libc.so.6", {
 
 export const symbols = libc;
 
+/** Second names of the same number, which would hide the first. */
+const aliases = new Set(["EWOULDBLOCK", "ENOTSUP"]);
+
 const errnoNames = new Map<number, string>(
-  Object.entries(constants.errno).map(([name, value]) => [value, name]),
+  Object.entries(constants.errno)
+    .filter(([name]) => !aliases.has(name))
+    .map(([name, value]) => [value, name]),
 );
 
 /** Docker and Go print errno in these words; only those that users meet are spelled out. */

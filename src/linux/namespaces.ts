@@ -33,7 +33,11 @@ export function enterNamespace(fd: number, kind: NamespaceKind): void {
 
 /** Moves this thread into fresh namespaces. unshare(2). */
 export function unshareNamespaces(...kinds: NamespaceKind[]): void {
-  check(symbols.unshare(kinds.reduce((flags, kind) => flags | namespaceFlag[kind], 0)), "unshare", kinds.join());
+  check(
+    symbols.unshare(kinds.reduce((flags, kind) => flags | namespaceFlag[kind], 0)),
+    "unshare",
+    kinds.join(),
+  );
 }
 
 /**

@@ -13,7 +13,8 @@ const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
 const headerLength = 16;
-const receiveBufferLength = 256 * 1024;
+/** The kernel fills at most this much at once, however many messages it has. */
+const receiveBufferLength = 32 * 1024;
 
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
@@ -156,7 +157,11 @@ export class NetlinkSocket implements Disposable {
   #received: Buffer | undefined;
 
   constructor(protocol: keyof typeof netlinkProtocol) {
-    this.#fd = check(symbols.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, netlinkProtocol[protocol]), "socket", `netlink ${protocol}`);
+    this.#fd = check(
+      symbols.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, netlinkProtocol[protocol]),
+      "socket",
+      `netlink ${protocol}`,
+    );
     const on = Buffer.from([1, 0, 0, 0]);
     symbols.setsockopt(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, ptr(on), 4);
     symbols.setsockopt(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, ptr(on), 4);
@@ -168,7 +173,9 @@ export class NetlinkSocket implements Disposable {
    */
   batch(requests: readonly NamedRequest[]): void {
     const first = this.#sequence + 1;
-    this.#send(requests.map(({ message }) => message.addFlags(messageFlag.acknowledge).finish(++this.#sequence)));
+    this.#send(
+      requests.map(({ message }) => message.addFlags(messageFlag.acknowledge).finish(++this.#sequence)),
+    );
     let failure: LinuxError | undefined;
     for (let pending = requests.length; pending > 0; ) {
       for (const answer of this.#receive()) {
@@ -208,7 +215,8 @@ export class NetlinkSocket implements Disposable {
           return;
         }
         // The list changed while it was read: what is seen is still true, something new may be missing.
-        if ((answer.flags & NLM_F_DUMP_INTR) === 0 || answer.payload.length > 0) each(answer.payload, answer.type);
+        if ((answer.flags & NLM_F_DUMP_INTR) === 0 || answer.payload.length > 0)
+          each(answer.payload, answer.type);
       }
     }
   }
@@ -223,9 +231,13 @@ export class NetlinkSocket implements Disposable {
   }
 
   #receive(): Answer[] {
-    this.#received ??= Buffer.alloc(receiveBufferLength);
+    this.#received ??= Buffer.allocUnsafeSlow(receiveBufferLength);
     const bytes = this.#received;
-    const length = checkRetrying(() => symbols.recv(this.#fd, ptr(bytes), bytes.length, 0), "recv", "netlink");
+    const length = checkRetrying(
+      () => symbols.recv(this.#fd, ptr(bytes), bytes.length, 0),
+      "recv",
+      "netlink",
+    );
     if (length === 0) throw new SystemFailure("netlink socket was closed by the kernel");
     const answers: Answer[] = [];
     for (let at = 0; at + headerLength <= length; ) {
@@ -250,7 +262,9 @@ function failureOf(answer: Answer, request: NamedRequest): LinuxError | undefine
   const plain = linuxError("netlink", errno, request.act);
   if ((answer.flags & NLM_F_ACK_TLVS) === 0 || answer.type !== NLMSG_ERROR) return plain;
   const original = (answer.flags & NLM_F_CAPPED) === 0 ? answer.payload.readUInt32LE(4) : headerLength;
-  const detail = attributeText(parseAttributes(answer.payload.subarray(4 + aligned(original))).get(NLMSGERR_ATTR_MSG));
+  const detail = attributeText(
+    parseAttributes(answer.payload.subarray(4 + aligned(original))).get(NLMSGERR_ATTR_MSG),
+  );
   if (detail === undefined) return plain;
   return new LinuxError("netlink", errno, errnoName(errno), detail, request.act);
 }

@@ -1,12 +1,14 @@
 /** Processes by pid, told apart from later ones that got the same number. pidfd_open(2), proc_pid_stat(5). */
 import { readFileSync } from "node:fs";
 import { hasErrno } from "../core/errors.ts";
+import { adoptSocket } from "./adopt.ts";
 import { check, errno, errnoName, linuxError, ptr, symbols } from "./libc.ts";
 
 /** The same number on every architecture: both calls are younger than the unified numbering. */
 const SYS_pidfd_send_signal = 424;
 const SYS_pidfd_open = 434;
 const POLLIN = 1;
+const F_DUPFD_CLOEXEC = 1030;
 
 interface ProcessStat {
   /** `R`, `S`, `Z` …: proc_pid_stat(5). */
@@ -95,9 +97,10 @@ async function pidfdReadable(fd: number, abort: AbortSignal | undefined): Promis
   if (isReadable(fd)) return;
   const watched = check(symbols.fcntl(fd, F_DUPFD_CLOEXEC, 3), "fcntl");
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const socket = await Bun.connect({
-    fd: watched,
-    socket: { data: () => resolve(), close: () => resolve(), error: () => resolve() },
+  const socket = await adoptSocket(watched, {
+    data: () => resolve(),
+    close: () => resolve(),
+    error: () => resolve(),
   });
   const onAbort = () => reject(abort?.reason);
   abort?.addEventListener("abort", onAbort, { once: true });
@@ -108,5 +111,3 @@ async function pidfdReadable(fd: number, abort: AbortSignal | undefined): Promis
     socket.terminate();
   }
 }
-
-const F_DUPFD_CLOEXEC = 1030;

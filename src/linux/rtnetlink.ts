@@ -1,6 +1,13 @@
 /** Links, addresses and routes over rtnetlink. rtnetlink(7); linux/if_link.h, linux/veth.h. */
-import { type Ipv4Subnet, broadcastOf, ipv4Bytes, subnetOf } from "./addresses.ts";
-import { attributeText, messageFlag, type NamedRequest, NetlinkMessage, type NetlinkSocket, parseAttributes } from "./netlink.ts";
+import { broadcastOf, type Ipv4Subnet, ipv4Bytes, subnetOf } from "./addresses.ts";
+import {
+  attributeText,
+  messageFlag,
+  type NamedRequest,
+  NetlinkMessage,
+  type NetlinkSocket,
+  parseAttributes,
+} from "./netlink.ts";
 
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
@@ -18,6 +25,7 @@ const IFLA = {
   address: 1,
   name: 3,
   master: 10,
+  operationalState: 16,
   linkInfo: 18,
   alias: 20,
   addressFamilies: 26,
@@ -26,6 +34,7 @@ const IFLA = {
   rxQueues: 32,
 } as const;
 const IFLA_INFO = { kind: 1, data: 2, slaveKind: 4, slaveData: 5 } as const;
+const IF_OPER_UP = 6;
 const VETH_INFO_PEER = 1;
 const IFLA_BRPORT_MODE = 4;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
@@ -43,13 +52,17 @@ export interface Link {
   /** Index of the bridge that it is a port of. */
   readonly master: number | undefined;
   readonly isUp: boolean;
+  /** It passes packets: up, and its carrier has been noticed (RFC 2863's ifOperStatus). */
+  readonly isOperational: boolean;
   /** `bridge`, `veth` …; undefined for hardware. */
   readonly kind: string | undefined;
   /** Free text that its maker left on it (`ip link set alias`). */
   readonly alias: string | undefined;
 }
 
-function linkHeader(options: { family?: number; index?: number; flags?: number; change?: number } = {}): Buffer {
+function linkHeader(
+  options: { family?: number; index?: number; flags?: number; change?: number } = {},
+): Buffer {
   const header = Buffer.alloc(16);
   header.writeUInt8(options.family ?? 0, 0);
   header.writeInt32LE(options.index ?? 0, 4);
@@ -66,6 +79,7 @@ function parseLink(payload: Buffer): Link {
     name: attributeText(attributes.get(IFLA.name)) ?? "",
     master: attributes.get(IFLA.master)?.readUInt32LE(0),
     isUp: (payload.readUInt32LE(8) & IFF_UP) !== 0,
+    isOperational: attributes.get(IFLA.operationalState)?.readUInt8(0) === IF_OPER_UP,
     kind: info === undefined ? undefined : attributeText(parseAttributes(info).get(IFLA_INFO.kind)),
     alias: attributeText(attributes.get(IFLA.alias)),
   };
@@ -112,19 +126,19 @@ export function listRoutedSubnets(socket: NetlinkSocket): Ipv4Subnet[] {
 }
 
 /** Makes a bridge, down. EEXIST when a link of that name is there. */
-export function createBridge(name: string, mac: Uint8Array, alias: string): NamedRequest {
+export function createBridge(name: string, mac: Uint8Array): NamedRequest {
   const message = new NetlinkMessage(RTM_NEWLINK, messageFlag.create | messageFlag.exclusive)
     .raw(linkHeader())
     .text(IFLA.name, name)
     .attribute(IFLA.address, mac)
     .nested(IFLA.linkInfo, (info) => info.text(IFLA_INFO.kind, "bridge"));
-  return { message, act: `create bridge ${name} (${alias})` };
+  return { message, act: `create bridge ${name}` };
 }
 
 export interface VethOptions {
   readonly name: string;
-  /** Index of the bridge that the host's end becomes a port of. */
-  readonly master: number;
+  /** Index of the bridge that this end becomes a port of. */
+  readonly master?: number | undefined;
   readonly peer: {
     readonly name: string;
     readonly mac: Uint8Array;
@@ -139,21 +153,23 @@ export function createVeth(options: VethOptions): NamedRequest {
   const message = new NetlinkMessage(RTM_NEWLINK, messageFlag.create | messageFlag.exclusive)
     .raw(linkHeader())
     .text(IFLA.name, options.name)
-    .uint32(IFLA.master, options.master)
+    .uint32(IFLA.master, options.master ?? 0)
     .uint32(IFLA.txQueues, 1)
     .uint32(IFLA.rxQueues, 1)
     .nested(IFLA.linkInfo, (info) =>
-      info.text(IFLA_INFO.kind, "veth").nested(IFLA_INFO.data, (data) =>
-        data.nested(VETH_INFO_PEER, (end) =>
-          end
-            .raw(linkHeader())
-            .text(IFLA.name, peer.name)
-            .attribute(IFLA.address, peer.mac)
-            .uint32(IFLA.txQueues, 1)
-            .uint32(IFLA.rxQueues, 1)
-            .uint32(IFLA.namespaceFd, peer.namespace),
+      info
+        .text(IFLA_INFO.kind, "veth")
+        .nested(IFLA_INFO.data, (data) =>
+          data.nested(VETH_INFO_PEER, (end) =>
+            end
+              .raw(linkHeader())
+              .text(IFLA.name, peer.name)
+              .attribute(IFLA.address, peer.mac)
+              .uint32(IFLA.txQueues, 1)
+              .uint32(IFLA.rxQueues, 1)
+              .uint32(IFLA.namespaceFd, peer.namespace),
+          ),
         ),
-      ),
     );
   return { message, act: `create veth ${options.name}` };
 }
@@ -219,7 +235,20 @@ export function addAddress(index: number, address: number, prefixLength: number)
 
 /** The IPv4 default route, through a gateway that an address of a link already makes reachable. */
 export function addDefaultRoute(gateway: number): NamedRequest {
-  const header = Buffer.from([AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, RT_SCOPE_UNIVERSE, RTN_UNICAST, 0, 0, 0, 0]);
+  const header = Buffer.from([
+    AF_INET,
+    0,
+    0,
+    0,
+    RT_TABLE_MAIN,
+    RTPROT_BOOT,
+    RT_SCOPE_UNIVERSE,
+    RTN_UNICAST,
+    0,
+    0,
+    0,
+    0,
+  ]);
   const message = new NetlinkMessage(RTM_NEWROUTE, messageFlag.create | messageFlag.exclusive)
     .raw(header)
     .attribute(RTA.gateway, ipv4Bytes(gateway));

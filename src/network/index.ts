@@ -9,10 +9,11 @@
  *
  * `host`, `none` and `container:x` need none of these calls.
  */
-export { describeNetworkSettings, portSummaries } from "./describe.ts";
-export { plug, prepareHost, release, reserve } from "./endpoint.ts";
+export { derivedEndpointId, describeNetworkSettings, type NetworkFacts, portSummaries } from "./describe.ts";
+export { plug, prepareHost, type ReleaseOptions, release, reserve } from "./endpoint.ts";
 export { explainForwardPolicy } from "./forwarding.ts";
-export { hostsFile } from "./hosts.ts";
+export { type HostsRequest, hostsFile } from "./hosts.ts";
+export { formatNetworkMode, parseNetworkMode } from "./mode.ts";
 export type {
   Endpoint,
   EndpointRequest,
@@ -21,9 +22,8 @@ export type {
   PublishedPort,
   Reservation,
 } from "./model.ts";
-export { formatNetworkMode, parseNetworkMode } from "./mode.ts";
-export { checkPortBindings } from "./ports.ts";
-export { findEndpoint, listEndpoints, listNetworks, networkIdOf } from "./records.ts";
+export { checkPortBindings, parseContainerPort } from "./ports.ts";
+export { findEndpoint, listEndpoints, listNetworks, type NetworkRecord, networkIdOf } from "./records.ts";
 export { repairNetwork, teardownInstance } from "./repair.ts";
-export { resolvConf } from "./resolv.ts";
-export { interfaceStatistics } from "./statistics.ts";
+export { type ResolvConfRequest, resolvConf } from "./resolv.ts";
+export { type InterfaceStatistics, interfaceStatistics } from "./statistics.ts";

@@ -4,14 +4,16 @@
  * own cgroup, reparented to init) and from then on lives by itself.
  *
  * Files in the bundle: `attach` (socket), `ctl` and `winsz` (fifos), `conmon.pid`, `pid` (the container's init),
- * `exit` (its exit code), `oom` (made when the OOM killer struck), `conmon.log` (why conmon itself failed).
+ * `exit` (its exit code), `oom` (made when the OOM killer struck), `conmon.log` (why conmon itself failed),
+ * `runtime.log` (why the runtime refused, when there is a terminal).
  */
-import { closeSync, openSync, readFileSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { hasErrno, SystemFailure, Unavailable } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
+import { readLines } from "../linux/lines.ts";
 import { closeFd, socketPair } from "../linux/sockets.ts";
-import { type CgroupLayout, enterConmonCgroup } from "./cgroups.ts";
+import { type CgroupLayout, enterConmonCgroup, prepareCgroupMove } from "./cgroups.ts";
 import { startFailure } from "./failures.ts";
 import { type OciRuntime, programOf } from "./runtimes.ts";
 
@@ -51,27 +53,28 @@ export async function launchConmon(launch: ConmonLaunch): Promise<LaunchedContai
   const { bundle, exitCommand } = launch;
   const [exitProgram, ...exitArguments] = exitCommand;
   const log = launch.logPath === undefined ? "none" : `k8s-file:${launch.logPath}`;
-  const args = ["--log-path", log, "--no-sync-log", "--persist-dir", bundle];
+  const args = [`--log-path=${log}`];
   if (launch.tty) args.push("--terminal");
   if (launch.stdin) args.push("--stdin");
   // Docker closes stdin for good only without a terminal: a terminal can be left and entered again.
   if (launch.stdin && !(launch.stdinOnce && !launch.tty)) args.push("--leave-stdin-open");
-  if (exitProgram !== undefined) args.push("--exit-command", exitProgram);
-  for (const argument of exitArguments) args.push("--exit-command-arg", argument);
+  if (exitProgram !== undefined) args.push(`--exit-command=${exitProgram}`);
+  for (const argument of exitArguments) args.push(`--exit-command-arg=${argument}`);
 
-  const report = await spawnConmon(launch, bundle, args);
-  if (report.data < 0) {
-    throw startFailure("create", report.message ?? "", programOf(join(bundle, "config.json")));
-  }
+  using conmon = await spawnConmon(launch, bundle, args);
+  conmon.release();
+  const report = await conmon.report();
+  if (report.data < 0) throw startFailure("create", report.message ?? "", programIn(bundle));
   return { pid: report.data, conmonPid: readPid(join(bundle, "conmon.pid")) };
 }
 
-/** What is common to containers and execs: how conmon is reached and left. */
+/** What is common to containers and execs: how conmon is reached. */
 export interface ConmonSpawn {
   instance: Instance;
   conmon: string;
   runtime: OciRuntime;
   cgroups: CgroupLayout;
+  /** The container's id. */
   id: string;
   inheritedFds: readonly number[];
 }
@@ -82,33 +85,46 @@ export interface ConmonReport {
   message?: string;
 }
 
-/** Spawns conmon and waits for its first report: the pid of what it made, or the failure. */
+/** Our end of a conmon that has just been spawned. */
+export interface ConmonLink extends Disposable {
+  /** Lets it go on from where it waits: at its beginning, and once more before an attached exec. */
+  release(): void;
+  /** Its next report. @throws StartFailure or SystemFailure when it ends without one. */
+  report(): Promise<ConmonReport>;
+  /** For an attached exec: settles when its attach socket listens. */
+  listening(): Promise<void>;
+}
+
+/** Spawns conmon, which waits for `release`. */
 export async function spawnConmon(
   launch: ConmonSpawn,
   directory: string,
   args: readonly string[],
-): Promise<ConmonReport> {
+): Promise<ConmonLink> {
   const command = [
     launch.conmon,
     "--api-version=1",
-    "--cid",
-    launch.id,
-    "--cuuid",
-    launch.id,
-    "--runtime",
-    launch.runtime.path,
-    "--bundle",
-    directory,
-    "--full-attach",
-    "--conmon-pidfile",
-    join(directory, "conmon.pid"),
-    "--container-pidfile",
-    join(directory, "pid"),
+    `--cid=${launch.id}`,
+    `--cuuid=${launch.id}`,
+    `--runtime=${launch.runtime.path}`,
     `--runtime-arg=--root=${launch.runtime.stateDirectory}`,
+    `--bundle=${directory}`,
+    "--full-attach",
+    "--no-sync-log",
+    `--persist-dir=${directory}`,
+    `--conmon-pidfile=${join(directory, "conmon.pid")}`,
+    `--container-pidfile=${join(directory, "pid")}`,
     ...args,
   ];
+  void prepareCgroupMove(launch.cgroups);
+  const isExec = args.includes("--exec");
+  // With a terminal the runtime's own words would go to it, where they can be lost.
+  if (args.includes("--terminal")) command.push(`--runtime-arg=--log=${join(directory, runtimeLog)}`);
+  const isAttached = args.includes("--exec-attach");
   const sync = socketPair();
   const start = socketPair();
+  const attach = isAttached ? socketPair() : undefined;
+  const theirs = [sync.theirs, start.theirs, ...(attach === undefined ? [] : [attach.theirs])];
   const errors = openSync(join(directory, "conmon.log"), "w", 0o600);
   let child: Bun.Subprocess;
   try {
@@ -117,53 +133,57 @@ export async function spawnConmon(
       detached: true,
       // conmon leaves its `oom` file in its working directory, and must not pin ours.
       cwd: directory,
-      env: { PATH: standardPath, _OCI_SYNCPIPE: "3", _OCI_STARTPIPE: "4" },
-      stdio: ["ignore", "ignore", errors, sync.theirs, start.theirs, ...launch.inheritedFds],
+      env: { PATH: standardPath, _OCI_SYNCPIPE: "3", _OCI_STARTPIPE: "4", _OCI_ATTACHPIPE: "5" },
+      stdio: ["ignore", "ignore", errors, ...theirs, ...launch.inheritedFds],
     });
   } finally {
-    closeFd(sync.theirs);
-    closeFd(start.theirs);
+    for (const fd of theirs) closeFd(fd);
     closeSync(errors);
   }
-  const report = firstLine(sync.ours);
-  // conmon waits for this before it forks, so that all of it is in the right cgroup.
-  try {
-    enterConmonCgroup(launch.cgroups, launch.instance, child.pid);
-  } finally {
-    closeFd(start.ours);
-  }
-  const [line] = await Promise.all([report, child.exited]);
-  if (line === undefined) {
+  // Before it is released, and so before it forks: all of it is then in the right cgroup.
+  enterConmonCgroup(launch.cgroups, launch.instance, child.pid);
+  const reports = await readLines(sync.ours);
+  const attachments = attach === undefined ? undefined : await readLines(attach.ours);
+
+  const failure = async () => {
+    await child.exited;
+    const refusal = readIfThere(join(directory, runtimeLog));
+    if (refusal !== "") return startFailure(isExec ? "exec" : "create", refusal, programIn(directory));
     const reason = readFileSync(join(directory, "conmon.log"), "utf8").trim();
-    throw new SystemFailure(`conmon failed: ${reason || `exit status ${child.exitCode}`}`);
-  }
-  return parseReport(line);
-}
-
-const standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const longestReport = 64 * 1024;
-
-/** The first line that arrives, or undefined when the peer closes before there is one. Closes the descriptor. */
-async function firstLine(fd: number): Promise<string | undefined> {
-  const { promise, resolve } = Promise.withResolvers<string | undefined>();
-  let text = "";
-  const socket = await Bun.connect({
-    fd,
-    socket: {
-      data: (_, chunk) => {
-        text += chunk.toString("utf8");
-        const end = text.indexOf("\n");
-        if (end >= 0) resolve(text.slice(0, end));
-        else if (text.length > longestReport) resolve(undefined);
-      },
-      close: () => resolve(undefined),
-      error: () => resolve(undefined),
+    return new SystemFailure(`conmon failed: ${reason || `exit status ${child.exitCode}`}`);
+  };
+  return {
+    release: () => writeSync(start.ours, "\n"),
+    report: async () => {
+      const line = await reports.next();
+      if (line === undefined) throw await failure();
+      // The process that we spawned ends once it has written the pid file of the one that stays.
+      await child.exited;
+      return parseReport(line);
     },
-  });
-  const line = await promise;
-  socket.terminate();
-  return line;
+    listening: async () => {
+      if ((await attachments?.next()) === undefined) throw await failure();
+    },
+    [Symbol.dispose]: () => {
+      closeFd(start.ours);
+      reports[Symbol.dispose]();
+      attachments?.[Symbol.dispose]();
+    },
+  };
 }
+
+/** The program that was to run: from a container's bundle or an exec's directory. */
+function programIn(directory: string): string {
+  return programOf(join(directory, "config.json")) || programOf(join(directory, "process.json"));
+}
+
+function readIfThere(path: string): string {
+  return existsSync(path) ? readFileSync(path, "utf8") : "";
+}
+
+/** Where the runtime says why it refuses a process with a terminal. */
+const runtimeLog = "runtime.log";
+const standardPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 function parseReport(line: string): ConmonReport {
   const value: unknown = JSON.parse(line);
@@ -174,7 +194,8 @@ function parseReport(line: string): ConmonReport {
   throw new SystemFailure(`conmon said what is not understood: ${line.slice(0, 200)}`);
 }
 
-function readPid(path: string): number {
+/** The pid in a file that conmon or the runtime wrote. */
+export function readPid(path: string): number {
   const pid = Number.parseInt(readFileSync(path, "utf8"), 10);
   if (!(pid > 0)) throw new SystemFailure(`${path} holds no pid`);
   return pid;
@@ -201,14 +222,9 @@ export function readExitRecord(bundle: string): ExitRecord | undefined {
   try {
     const exitCode = Number.parseInt(readFileSync(path, "utf8"), 10);
     if (Number.isNaN(exitCode)) return undefined;
-    return { exitCode, finishedAt: statSync(path).mtimeMs, oomKilled: exists(join(bundle, "oom")) };
+    return { exitCode, finishedAt: statSync(path).mtimeMs, oomKilled: existsSync(join(bundle, "oom")) };
   } catch (error) {
     if (hasErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }
-
-function exists(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
-}
-

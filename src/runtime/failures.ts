@@ -56,7 +56,10 @@ function lastError(output: string): string {
 
 /** crun's words for the commonest failures, turned into runc's; the C library's errno texts into Go's. */
 function asRuncSays(line: string, program: string): string {
-  const go = line.replace(/: ([A-Z][a-z][^:]*)$/, (_, text: string) => `: ${text[0]?.toLowerCase()}${text.slice(1)}`);
+  const go = line.replace(
+    /: ([A-Z][a-z][^:]*)$/,
+    (_, text: string) => `: ${text[0]?.toLowerCase()}${text.slice(1)}`,
+  );
   const notFound = go.match(/^executable file `(.*)` not found in \$PATH: no such file or directory$/s);
   if (notFound) {
     const name = notFound[1] ?? program;

@@ -1,7 +1,14 @@
 /** OCI runtimes by name or path, and the verbs that davit asks of them. OCI runtime-spec, runtime.md. */
 import { readFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { Conflict, hasErrno, InvalidParameter, NotFound, SystemFailure, Unavailable } from "../core/errors.ts";
+import {
+  Conflict,
+  hasErrno,
+  InvalidParameter,
+  NotFound,
+  SystemFailure,
+  Unavailable,
+} from "../core/errors.ts";
 import type { CgroupLayout } from "./cgroups.ts";
 import { startFailure } from "./failures.ts";
 

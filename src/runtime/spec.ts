@@ -1,42 +1,27 @@
-/** Makes the OCI runtime configuration of a container: what Docker would give its runtime, from the same settings. */
-import type { ContainerConfig, HostConfig } from "../core/objects.ts";
-import type { CgroupLayout } from "./cgroups.ts";
-import type { DeviceSpec, ProcessSpec, RuntimeSpec } from "./oci.ts";
+/**
+ * Makes the OCI runtime configuration of a container: what Docker would give its runtime, from the same settings.
+ * Compared with the config.json that dockerd writes for plain, limited, privileged and host-namespace containers.
+ */
+import { InvalidParameter } from "../core/errors.ts";
+import type { ContainerConfig, HostConfig, Ulimit } from "../core/objects.ts";
+import { capabilitySets, chooseCapabilities } from "./capabilities.ts";
+import { maskedPaths, readonlyPaths } from "./defaults.ts";
+import type { ResolvedDevices } from "./devices.ts";
+import type { HostFacts } from "./host.ts";
+import { initPath, makeMounts, type ResolvedMount, rootPropagation } from "./mounts.ts";
+import type { LinuxSpec, NamespaceType, ProcessSpec, RuntimeSpec } from "./oci.ts";
+import { makeResources } from "./resources.ts";
+import { customSeccomp, defaultSeccomp } from "./seccomp.ts";
+import { parseSecurityOptions, type SecurityOptions } from "./security-options.ts";
 import type { ResolvedUser } from "./users.ts";
 
-/** A mount for the container with everything resolved: the source exists, the destination is absolute. */
-export interface ResolvedMount {
-  type: "bind" | "volume" | "tmpfs";
-  /** Absolute host path; ignored for tmpfs. */
-  source: string;
-  destination: string;
-  readonly: boolean;
-  /** rprivate when empty. */
-  propagation?: string;
-  /** Further mount options, e.g. `size=64m`, `mode=1777` of a tmpfs, or `nocopy`-free bind flags such as `noexec`. */
-  options?: readonly string[];
-  /** Bind only the directory itself, without what is mounted below it. */
-  nonRecursive?: boolean;
-}
+export { findInit, type HostFacts, readHostFacts } from "./host.ts";
+export type { ResolvedMount } from "./mounts.ts";
 
 /** `private`: its own; `host`: the host's; else an existing one by `/proc/<pid>/ns/<name>`. */
 export type NamespaceMode = "private" | "host" | { path: string };
 
-/** What of the host goes into the configuration; read once per process by `readHostFacts`. */
-export interface HostFacts {
-  cgroups: CgroupLayout;
-  /** amd64, arm64 … as Go names them. */
-  architecture: string;
-  kernel: { major: number; minor: number };
-  cpus: number;
-  /** Capabilities that we may hand on (our bounding set). */
-  capabilities: readonly string[];
-  /** Our own hard limits by rlimit name without prefix (`nofile`); Infinity when unlimited. */
-  hardLimits: ReadonlyMap<string, number>;
-}
-
 export interface SpecInput {
-  id: string;
   /** Absolute path of the mounted root. */
   rootfs: string;
   /** Absolute, below each hierarchy; from `containerCgroup`. */
@@ -45,11 +30,13 @@ export interface SpecInput {
   /** Entrypoint and command joined. */
   args: readonly string[];
   config: ContainerConfig;
+  /** Its limits as `checkResources` gave them back. */
   hostConfig: HostConfig;
   user: ResolvedUser;
+  /** For HOSTNAME, and set in the container unless its UTS namespace is another's. */
   hostname: string;
   mounts: readonly ResolvedMount[];
-  /** Paths on the host of the files bound at /etc/hosts, /etc/hostname and /etc/resolv.conf. */
+  /** Host paths of the files bound at /etc/hosts, /etc/hostname and /etc/resolv.conf. */
   etcFiles: { hosts?: string; hostname?: string; resolvConf?: string };
   namespaces: {
     network: NamespaceMode;
@@ -58,40 +45,246 @@ export interface SpecInput {
     uts: NamespaceMode;
     cgroup: NamespaceMode;
   };
-  /** Host devices, resolved by `resolveDevices`. */
-  devices: readonly DeviceSpec[];
-  /** Parsed file of `--security-opt seccomp=…`; undefined for the default profile. */
-  seccomp?: "unconfined" | { profile: string };
-  /** Absolute host path of tini when `--init`; from `findInit`. */
+  /** From `resolveDevices`. */
+  devices: ResolvedDevices;
+  /** Takes the place of what HostConfig.SecurityOpt says of seccomp. `profile` is the file's text. */
+  seccomp?: SecurityOptions["seccomp"];
+  /** Host directory that becomes /dev/shm, for an IPC namespace that several containers share. */
+  shmPath?: string;
+  /** Host path of tini for `--init`; from `findInit`. */
   init?: string;
 }
 
 export interface MadeSpec {
   spec: RuntimeSpec;
-  /** For the user: limits that the host does not let us give. */
+  /** For the user: limits that this host does not let us give. */
   warnings: string[];
 }
 
 /** Pure. @throws InvalidParameter where Docker would refuse the settings. */
-export declare function makeSpec(input: SpecInput): MadeSpec;
+export function makeSpec(input: SpecInput): MadeSpec {
+  const { config, hostConfig, host, namespaces } = input;
+  const warnings: string[] = [];
+  const privileged = hostConfig.Privileged ?? false;
+  const security = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
+  if (input.seccomp !== undefined) security.seccomp = input.seccomp;
+  const capabilities = chooseCapabilities({
+    add: hostConfig.CapAdd ?? [],
+    drop: hostConfig.CapDrop ?? [],
+    privileged,
+    available: host.capabilities,
+  });
 
-/** The process of an exec in a container, from the container's own process. */
+  const process: ProcessSpec = {
+    user: { uid: input.user.uid, gid: input.user.gid, additionalGids: input.user.additionalGids },
+    args: input.init === undefined ? [...input.args] : [initPath, "--", ...input.args],
+    env: containerEnvironment(config, input.hostname),
+    cwd: config.WorkingDir || "/",
+    capabilities: capabilitySets(capabilities, input.user.uid),
+    oomScoreAdj: oomScore(hostConfig.OomScoreAdj ?? 0, host, warnings),
+  };
+  if (config.Tty) process.terminal = true;
+  const [height = 0, width = 0] = hostConfig.ConsoleSize ?? [];
+  if (config.Tty && height > 0 && width > 0) process.consoleSize = { height, width };
+  if (security.noNewPrivileges) process.noNewPrivileges = true;
+  const rlimits = (hostConfig.Ulimits ?? []).map((ulimit) => rlimit(ulimit, host, warnings));
+  if (rlimits.length > 0) process.rlimits = rlimits;
+
+  const spec: RuntimeSpec = {
+    ociVersion: "1.0.2",
+    process,
+    root: hostConfig.ReadonlyRootfs ? { path: input.rootfs, readonly: true } : { path: input.rootfs },
+    mounts: makeMounts({
+      mounts: input.mounts,
+      etcFiles: input.etcFiles,
+      ipc: namespaces.ipc === "private" || namespaces.ipc === "host" ? namespaces.ipc : "shared",
+      ...(input.shmPath === undefined ? {} : { shmPath: input.shmPath }),
+      ...(input.init === undefined ? {} : { init: input.init }),
+      shmSize: hostConfig.ShmSize ?? 0,
+      privileged,
+      writableCgroups: security.writableCgroups,
+      readonlyRootfs: hostConfig.ReadonlyRootfs ?? false,
+      canBindReadonlyRecursively:
+        host.kernel.major > 5 || (host.kernel.major === 5 && host.kernel.minor >= 12),
+    }),
+    linux: makeLinux(input, capabilities, security),
+  };
+  if (namespaces.uts === "private") spec.hostname = input.hostname;
+  if (hostConfig.Annotations && Object.keys(hostConfig.Annotations).length > 0) {
+    spec.annotations = hostConfig.Annotations;
+  }
+  return { spec, warnings };
+}
+
+function makeLinux(input: SpecInput, capabilities: readonly string[], security: SecurityOptions): LinuxSpec {
+  const { hostConfig, host, namespaces } = input;
+  const privileged = hostConfig.Privileged ?? false;
+  const linux: LinuxSpec = {
+    cgroupsPath: input.cgroupsPath,
+    namespaces: namespaceList(namespaces),
+    resources: { ...makeResources(hostConfig), devices: input.devices.rules },
+  };
+  if (input.devices.devices.length > 0) linux.devices = input.devices.devices;
+  const sysctl = sysctls(input);
+  if (Object.keys(sysctl).length > 0) linux.sysctl = sysctl;
+  const propagation = rootPropagation(input.mounts);
+  if (propagation !== undefined) linux.rootfsPropagation = propagation;
+
+  if (privileged) return linux;
+  linux.maskedPaths = hostConfig.MaskedPaths ?? [...maskedPaths];
+  linux.readonlyPaths = hostConfig.ReadonlyPaths ?? [...readonlyPaths];
+  if (security.seccomp !== "unconfined") {
+    const conditions = { capabilities, architecture: host.architecture, kernel: host.kernel };
+    linux.seccomp =
+      security.seccomp === "default"
+        ? defaultSeccomp(conditions)
+        : customSeccomp(security.seccomp.profile, conditions);
+  }
+  return linux;
+}
+
+function namespaceList(modes: SpecInput["namespaces"]): { type: NamespaceType; path?: string }[] {
+  const list: { type: NamespaceType; path?: string }[] = [{ type: "mount" }];
+  for (const type of ["network", "uts", "pid", "ipc", "cgroup"] as const) {
+    const mode = modes[type];
+    if (mode === "private") list.push({ type });
+    else if (mode !== "host") list.push({ type, path: mode.path });
+  }
+  return list;
+}
+
+/** Docker's two for a container's own network, then the user's, which must lie in a namespace of its own. */
+function sysctls(input: SpecInput): Record<string, string> {
+  const { config, hostConfig, namespaces } = input;
+  const made: Record<string, string> = {};
+  const networkMode = hostConfig.NetworkMode ?? "";
+  if (namespaces.network !== "host" && networkMode !== "host" && !networkMode.startsWith("container:")) {
+    made["net.ipv4.ip_unprivileged_port_start"] = "0";
+    made["net.ipv4.ping_group_range"] = "0 2147483647";
+  }
+  if (config.Domainname && namespaces.uts === "private") made["kernel.domainname"] = config.Domainname;
+  for (const [name, value] of Object.entries(hostConfig.Sysctls ?? {})) {
+    if (name.startsWith("net.") && namespaces.network === "host") {
+      throw new InvalidParameter(`sysctl "${name}" not allowed in host network namespace`);
+    }
+    made[name] = value;
+  }
+  return made;
+}
+
+/**
+ * The environment of a container's first process, and of execs: Docker's own entries, which the image and the user
+ * may replace, then theirs. The runtime adds HOME by the image's passwd.
+ */
+export function containerEnvironment(config: ContainerConfig, hostname: string): string[] {
+  const base = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", `HOSTNAME=${hostname}`];
+  if (config.Tty) base.push("TERM=xterm");
+  return mergeEnvironment(base, config.Env ?? []);
+}
+
+/** Later entries replace earlier ones of the same name in their place; one without `=` removes it. */
+export function mergeEnvironment(base: readonly string[], changes: readonly string[]): string[] {
+  const merged = new Map<string, string>();
+  for (const entry of [...base, ...changes]) {
+    const equals = entry.indexOf("=");
+    if (equals < 0) merged.delete(entry);
+    else merged.set(entry.slice(0, equals), entry);
+  }
+  return [...merged.values()];
+}
+
+function rlimit(ulimit: Ulimit, host: HostFacts, warnings: string[]) {
+  const name = ulimit.Name.toLowerCase().replace(/^rlimit_/, "");
+  const soft = ulimit.Soft === -1 ? Number.POSITIVE_INFINITY : ulimit.Soft;
+  const hard = ulimit.Hard === -1 ? Number.POSITIVE_INFINITY : ulimit.Hard;
+  if (!host.hardLimits.has(name)) throw new InvalidParameter(`invalid ulimit type: ${ulimit.Name}`);
+  if (soft > hard) {
+    throw new InvalidParameter(
+      `ulimit soft limit must be less than or equal to hard limit: ${ulimit.Soft} > ${ulimit.Hard}`,
+    );
+  }
+  const highest = host.capabilities.includes("CAP_SYS_RESOURCE")
+    ? Number.POSITIVE_INFINITY
+    : (host.hardLimits.get(name) ?? Number.POSITIVE_INFINITY);
+  if (hard > highest) {
+    warnings.push(
+      `ulimit ${name}: ${ulimit.Hard} is above the hard limit of this process, which cannot be raised ` +
+        `without CAP_SYS_RESOURCE: ${highest} is used.`,
+    );
+  }
+  return {
+    type: `RLIMIT_${name.toUpperCase()}`,
+    hard: Math.min(hard, highest),
+    soft: Math.min(soft, highest),
+  };
+}
+
+function oomScore(wanted: number, host: HostFacts, warnings: string[]): number {
+  if (wanted < -1000 || wanted > 1000) {
+    throw new InvalidParameter(`Invalid value ${wanted}, range for oom score adj is [-1000, 1000]`);
+  }
+  if (wanted >= host.oomScoreAdj || host.capabilities.includes("CAP_SYS_RESOURCE")) return wanted;
+  if (wanted !== 0) {
+    warnings.push(
+      `oom score adj ${wanted} is below that of this process, which needs CAP_SYS_RESOURCE: ` +
+        `${host.oomScoreAdj} is used.`,
+    );
+  }
+  return host.oomScoreAdj;
+}
+
 export interface ExecProcessInput {
+  /** The container's own process, as its configuration has it. */
   container: ProcessSpec;
   args: readonly string[];
   env: readonly string[];
+  /** undefined: the container's. */
   cwd: string | undefined;
   tty: boolean;
-  /** undefined: the container's user. */
+  /** undefined: the container's. */
   user: ResolvedUser | undefined;
   privileged: boolean;
   host: HostFacts;
   consoleSize?: { height: number; width: number };
 }
-export declare function makeExecProcess(input: ExecProcessInput): ProcessSpec;
 
-/** Reads /proc for HostFacts. About 1 ms; keep the result for the life of the process. */
-export declare function readHostFacts(cgroups: CgroupLayout): HostFacts;
+/** The process of an exec. */
+export function makeExecProcess(input: ExecProcessInput): ProcessSpec {
+  const { container, user } = input;
+  const chosen = user ?? { ...container.user, additionalGids: container.user.additionalGids ?? [] };
+  const capabilities = input.privileged
+    ? chooseCapabilities({ add: [], drop: [], privileged: true, available: input.host.capabilities })
+    : (container.capabilities?.bounding ?? []);
+  const process: ProcessSpec = {
+    ...container,
+    user: { uid: chosen.uid, gid: chosen.gid, additionalGids: chosen.additionalGids },
+    args: [...input.args],
+    env: mergeEnvironment(
+      input.tty ? mergeEnvironment(["TERM=xterm"], container.env) : container.env,
+      input.env,
+    ),
+    cwd: input.cwd || container.cwd,
+    capabilities: capabilitySets(capabilities, chosen.uid),
+    terminal: input.tty,
+  };
+  delete process.consoleSize;
+  if (input.tty && input.consoleSize) process.consoleSize = input.consoleSize;
+  return process;
+}
 
-/** Finds tini. @throws Unavailable naming the package. */
-export declare function findInit(searchPath: string): string;
+declare global {
+  interface JSON {
+    /** A number, verbatim. ECMAScript proposal, stage 4; not yet in the type definitions. */
+    rawJSON(text: string): unknown;
+  }
+}
+
+/**
+ * The text of config.json or process.json; not `JSON.stringify`, which cannot write the 64-bit number that means
+ * unlimited (2⁶⁴ - 1, here Infinity or what JSON.parse made of it).
+ */
+export function toJson(document: RuntimeSpec | ProcessSpec): string {
+  return JSON.stringify(document, (_, value: unknown) =>
+    typeof value === "number" && value >= 2 ** 63 ? JSON.rawJSON("18446744073709551615") : value,
+  );
+}

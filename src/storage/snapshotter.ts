@@ -26,10 +26,11 @@ export interface Snapshotter {
    */
   mount(key: string, options?: { volatile?: boolean }): Promise<string>;
   unmount(key: string): Promise<void>;
-  /** Where the root of an active snapshot is, or would be, mounted. Pure. */
+  /** Where the root of a snapshot is, or would be, mounted. Mounts nothing. @throws NotFound */
   mountPath(key: string): string;
   /**
-   * The directory that a layer's tar is unpacked into for an active snapshot, without a mount: for overlay2 the
+   * The directory that a layer's tar is unpacked into (for an active snapshot) or its diff is read from (for any),
+   * without a mount: for overlay2 the
    * upper directory with whiteouts as overlay keeps them; for others the whole tree.
    */
   layerTarget(key: string): Promise<LayerTarget>;

@@ -6,16 +6,20 @@
  * directory is made, and marked `removing` before its directory goes; so a crash leaves nothing that the next
  * call does not finish.
  */
-import { mkdirSync, renameSync, rmSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
+import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { Conflict, hasErrno, InvalidParameter, NotFound } from "../core/errors.ts";
+import { Conflict, hasErrno, NotFound } from "../core/errors.ts";
 import { randomId } from "../core/ids.ts";
 import type { Volume, VolumeCreateRequest } from "../core/objects.ts";
+import { readDirectory, removeTree } from "../linux/directories.ts";
+import { unmountIfMounted } from "../linux/mounts.ts";
+import { nodeType, tryStatusAt } from "../linux/nodes.ts";
+import { OpenFile, openAt, openDirectory, openFlag } from "../linux/paths.ts";
 import { lock } from "../state/locks.ts";
 import type { State } from "../state/state.ts";
 import { validateVolumeName } from "./names.ts";
 import { validateDriverOptions } from "./options.ts";
+import type { PlannedMount } from "./plan.ts";
 
 /** Label that marks a volume as nobody's choice of name; `volume prune` takes only these by default. */
 export const anonymousLabel = "com.docker.volume.anonymous";
@@ -27,6 +31,8 @@ export interface StoredVolume {
   created: string;
   labels: Record<string, string> | null;
   options: Record<string, string> | null;
+  /** The container whose creation made it without a name; undefined for others. */
+  madeFor?: string;
   /** Set when its removal has begun; from then on it does not exist for anybody. */
   removing: boolean;
 }
@@ -144,6 +150,7 @@ export function createLocked(
       created: new Date().toISOString().replace(/\.\d+Z$/, "Z"),
       labels: anonymous ? { ...request.Labels, [anonymousLabel]: "" } : (request.Labels ?? null),
       options,
+      ...(anonymous && user !== undefined ? { madeFor: user } : {}),
       removing: false,
     };
     if (existing === undefined) {
@@ -174,18 +181,21 @@ export function recordUse(state: State, name: string, containerId: string): void
 
 /**
  * Forgets what a container refers to; to be part of the transaction that deletes its record.
- * @returns the anonymous volumes among them that nobody else refers to: those that `rm -v` and `--rm` take along.
+ * @param plan the container's, which tells the volumes that nobody named.
+ * @returns those of them that nobody else refers to: `rm -v` and `--rm` take them along.
  */
-export function forgetUses(state: State, containerId: string): string[] {
+export function forgetUses(state: State, containerId: string, plan: readonly PlannedMount[] = []): string[] {
   const names = state.db
     .query<{ name: string }, [string]>("SELECT name FROM volume_uses WHERE container_id = ?")
     .all(containerId)
     .map((row) => row.name);
   if (names.length === 0) return [];
   state.db.query("DELETE FROM volume_uses WHERE container_id = ?").run(containerId);
+  const unnamed = new Set(plan.filter((mount) => mount.anonymous).map((mount) => mount.volume));
   return names.filter((name) => {
     const volume = findVolume(state, name);
-    return volume !== undefined && isAnonymous(volume) && usersOf(state, name).length === 0;
+    if (volume === undefined || usersOf(state, name).length > 0) return false;
+    return unnamed.has(name) || volume.madeFor === containerId;
   });
 }
 
@@ -223,7 +233,7 @@ export async function removeVolume(
     throw new Conflict(`remove ${name}: volume is in use - [${usersOf(state, name).join(", ")}]`);
   }
   finishRemoval(state, name);
-  await emptyTrash(state);
+  emptyTrash(state);
   store.emit({ action: "destroy", name, attributes: { driver: "local" } });
 }
 
@@ -239,7 +249,7 @@ export async function removeUnused(store: VolumeStore, names: readonly string[])
     finishRemoval(state, name);
     removed.push(name);
   }
-  await emptyTrash(state);
+  emptyTrash(state);
   for (const name of removed) store.emit({ action: "destroy", name, attributes: { driver: "local" } });
   return removed;
 }
@@ -264,6 +274,8 @@ function trashPath(state: State): string {
 function finishRemoval(state: State, name: string): void {
   const row = state.db.query<Row, [string]>("SELECT record FROM volumes WHERE name = ?").get(name);
   if (row === null || !parse(row).removing) return;
+  // A mount by its options that a crash left. (What an administrator mounted there stays, and stops the removal.)
+  if (parse(row).options !== null) unmountIfMounted(mountpointOf(state, name));
   mkdirSync(trashPath(state), { recursive: true, mode: 0o700 });
   try {
     renameSync(join(volumesPath(state), name), join(trashPath(state), randomId()));
@@ -273,8 +285,8 @@ function finishRemoval(state: State, name: string): void {
   state.db.query("DELETE FROM volumes WHERE name = ?").run(name);
 }
 
-async function emptyTrash(state: State): Promise<void> {
-  await rm(trashPath(state), { recursive: true, force: true });
+function emptyTrash(state: State): void {
+  removeTree(trashPath(state));
 }
 
 /**
@@ -291,7 +303,7 @@ export async function sweepVolumes(
     using _held = await lock(state.instance, "volumes");
     const marked = state.db.query<Row, []>("SELECT record FROM volumes").all().map(parse);
     for (const volume of marked) if (volume.removing) finishRemoval(state, volume.name);
-    await emptyTrash(state);
+    emptyTrash(state);
     state.transaction(() => {
       const users = state.db
         .query<{ container_id: string }, []>("SELECT DISTINCT container_id FROM volume_uses")
@@ -304,29 +316,30 @@ export async function sweepVolumes(
   await removeUnused(store, left);
 }
 
-/** Bytes on disk and number of files of a volume's content. */
-export async function volumeSize(state: State, name: string): Promise<number> {
-  return directorySize(mountpointOf(state, name));
-}
-
-async function directorySize(path: string): Promise<number> {
-  const { lstat } = await import("node:fs/promises");
-  let total = 0;
-  let entries: string[];
+/** Bytes of all files in a volume; a file with several names counts once. */
+export function volumeSize(state: State, name: string): number {
   try {
-    entries = await readdir(path);
+    using top = new OpenFile(openDirectory(mountpointOf(state, name)));
+    return sizeBelow(top.fd, new Set());
   } catch (error) {
     if (hasErrno(error, "ENOENT")) return 0;
     throw error;
   }
-  for (const entry of entries) {
-    const child = join(path, entry);
-    const status = await lstat(child).catch((error: unknown) => {
-      if (hasErrno(error, "ENOENT")) return undefined;
-      throw error;
-    });
-    if (status === undefined) continue;
-    total += status.isDirectory() ? await directorySize(child) : status.size;
+}
+
+function sizeBelow(directory: number, seen: Set<bigint>): number {
+  let total = 0;
+  for (const { name } of readDirectory(directory)) {
+    const status = tryStatusAt(directory, name);
+    // Gone since it was listed: the volume is in use.
+    if (status === undefined || seen.has(status.inode)) continue;
+    if (status.links > 1) seen.add(status.inode);
+    if ((status.mode & nodeType.mask) !== nodeType.directory) {
+      total += status.size;
+      continue;
+    }
+    using inside = new OpenFile(openAt(directory, name, openFlag.directory | openFlag.noFollow));
+    total += sizeBelow(inside.fd, seen);
   }
   return total;
 }

@@ -15,10 +15,10 @@ import { asStartFailure } from "./failures.ts";
 import type { RawStream } from "./hijack.ts";
 import { jsonLines } from "./lines.ts";
 import { demultiplex, unframed } from "./multiplex.ts";
-import { type Query, segment, type Transport } from "./transport.ts";
+import { containerSegment, type Query, type Transport } from "./transport.ts";
 
 export function remoteContainers(transport: Transport): Containers {
-  const path = (id: string, verb: string): string => `/containers/${segment(id, "container")}/${verb}`;
+  const path = (id: string, verb: string): string => `/containers/${containerSegment(id)}/${verb}`;
 
   return {
     async list(options = {}) {
@@ -70,7 +70,7 @@ export function remoteContainers(transport: Transport): Containers {
     rename: (id, name) => transport.send("POST", path(id, "rename"), { query: { name } }),
 
     remove: (id, options = {}) =>
-      transport.send("DELETE", `/containers/${segment(id, "container")}`, {
+      transport.send("DELETE", `/containers/${containerSegment(id)}`, {
         query: { force: options.force, v: options.volumes, link: options.link },
       }),
 
@@ -159,7 +159,7 @@ export function attachedStreams(raw: RawStream, framed: boolean): AttachedStream
 async function isFramed(transport: Transport, id: string): Promise<boolean> {
   const { Config } = await transport.json<api.ContainerInspect>(
     "GET",
-    `/containers/${segment(id, "container")}/json`,
+    `/containers/${containerSegment(id)}/json`,
   );
   return Config.Tty !== true;
 }

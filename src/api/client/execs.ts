@@ -1,14 +1,14 @@
 /** Processes started in running containers, over HTTP. Engine API reference, "Exec". */
 import type { Execs } from "../../engine/engine.ts";
 import { attachedStreams } from "./containers.ts";
-import { segment, type Transport } from "./transport.ts";
+import { containerSegment, segment, type Transport } from "./transport.ts";
 
 export function remoteExecs(transport: Transport): Execs {
   const path = (id: string, verb: string): string => `/exec/${segment(id, "exec")}/${verb}`;
 
   return {
     create: (containerId, config) =>
-      transport.json("POST", `/containers/${segment(containerId, "container")}/exec`, { json: config }),
+      transport.json("POST", `/containers/${containerSegment(containerId)}/exec`, { json: config }),
 
     async start(execId, options) {
       const tty = options.tty ?? false;

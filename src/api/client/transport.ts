@@ -183,6 +183,11 @@ export function segment(id: string, what: string): string {
   return encodeURIComponent(id);
 }
 
+/** A container's id or name in a path. Names may be given as the API shows them, with a leading slash. */
+export function containerSegment(id: string): string {
+  return segment(id.replace(/^\//, ""), "container");
+}
+
 /** An image reference in a path: slashes, colons and `@` stand as they are. */
 export function imageSegment(reference: string): string {
   const encoded = segment(reference, "image")

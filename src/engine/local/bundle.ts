@@ -1,7 +1,7 @@
 /** The runtime configuration of one start: everything about the container made definite. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Conflict, InvalidParameter, messageOf } from "../../core/errors.ts";
+import { Conflict } from "../../core/errors.ts";
 import { containerDataPath } from "../../core/instance.ts";
 import { type Endpoint, hostsFile, parseNetworkMode, resolvConf } from "../../network/index.ts";
 import { containerCgroup } from "../../runtime/cgroups.ts";
@@ -34,7 +34,6 @@ export async function makeBundle(
 ): Promise<MadeSpec> {
   const { config, hostConfig } = record;
   return makeSpec({
-    id: record.id,
     rootfs: parts.rootfs,
     cgroupsPath: containerCgroup(local.instance, record.id, hostConfig.CgroupParent),
     host: local.host(),
@@ -47,7 +46,6 @@ export async function makeBundle(
     etcFiles: etcFiles(local, record, parts.endpoint),
     namespaces: namespaces(local, record),
     devices: resolveDevices(hostConfig),
-    ...seccomp(hostConfig.SecurityOpt ?? []),
     ...(hostConfig.Init === true ? { init: findInit(local.searchPath) } : {}),
   });
 }
@@ -125,19 +123,4 @@ function joinContainer(local: Local, reference: string, name: string): Namespace
   const live = liveState(other);
   if (live === undefined) throw new Conflict(`cannot join network of a non running container: ${other.id}`);
   return { path: `/proc/${live.process.pid}/ns/${name}` };
-}
-
-/** `--security-opt seccomp=…`. Other options that davit does not know are refused at create. */
-function seccomp(options: readonly string[]): Pick<SpecInput, "seccomp"> {
-  const found = options.find((option) => /^seccomp[=:]/.test(option));
-  if (found === undefined) return {};
-  const value = found.slice("seccomp=".length);
-  if (value === "unconfined") return { seccomp: "unconfined" };
-  // docker's client sends the file's content; a path comes from our own.
-  if (value.trimStart().startsWith("{")) return { seccomp: { profile: value } };
-  try {
-    return { seccomp: { profile: readFileSync(value, "utf8") } };
-  } catch (cause) {
-    throw new InvalidParameter(`opening seccomp profile (${value}) failed: ${messageOf(cause)}`, { cause });
-  }
 }

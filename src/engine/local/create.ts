@@ -4,7 +4,8 @@
  * intent; a crash before that is undone by repair.
  */
 import { mkdirSync } from "node:fs";
-import { Conflict, InvalidParameter } from "../../core/errors.ts";
+import { hostname } from "node:os";
+import { Conflict, InvalidParameter, NotFound } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
 import { type ContainerId, newContainerId, shortId } from "../../core/ids.ts";
 import { containerDataPath } from "../../core/instance.ts";
@@ -14,9 +15,12 @@ import type {
   ContainerCreateResponse,
   HostConfig,
 } from "../../core/objects.ts";
-import { resolveImage } from "../../images/index.ts";
+import { imageById } from "../../images/records.ts";
+import { resolveImage } from "../../images/resolve.ts";
 import { checkPortBindings, formatNetworkMode, parseNetworkMode } from "../../network/index.ts";
+import { chooseCapabilities } from "../../runtime/capabilities.ts";
 import { checkResources } from "../../runtime/resources.ts";
+import { parseSecurityOptions } from "../../runtime/security-options.ts";
 import {
   beginOperation,
   type ContainerRecord,
@@ -43,10 +47,11 @@ export async function create(
 ): Promise<ContainerCreateResponse> {
   const name = options.name ? parseContainerName(options.name) : undefined;
   if (!request.Image) throw new InvalidParameter("no image specified");
-  const image = resolveImage(local.state, request.Image);
-  const config = mergeConfig(request, image.config);
+  const image = resolveImage(local.state, local.content, request.Image);
+  const config = mergeConfig(request, image.config.config ?? {});
   const asked = request.HostConfig ?? {};
   verifyConfig(config, asked);
+  verifySecurity(local, asked);
   const checked = checkResources(asked, local.cgroups(), local.host().cpus);
   const id = newContainerId();
   const hostConfig = { ...asked, ...checked.resources, NetworkMode: networkMode(local, asked) };
@@ -111,10 +116,25 @@ export async function create(
   return { Id: id, Warnings: checked.warnings };
 }
 
+/** @throws InvalidParameter for capabilities, options and devices that there are not. */
+function verifySecurity(local: Local, host: HostConfig): void {
+  parseSecurityOptions(host.SecurityOpt ?? []);
+  chooseCapabilities({
+    add: host.CapAdd ?? [],
+    drop: host.CapDrop ?? [],
+    privileged: host.Privileged === true,
+    available: local.host().capabilities,
+  });
+}
+
 /** Writes the intent and takes the name, in one transaction. @throws Conflict when the name is taken. */
 function claim(local: Local, record: ContainerRecord, asked: string | undefined): void {
   local.state.transaction(() => {
     record.name = asked ?? makeUpName((name) => containerByName(local.state, name) !== undefined);
+    // Removed since it was found: from here on the record keeps it.
+    if (imageById(local.state, record.imageId) === undefined) {
+      throw new NotFound(`No such image: ${record.imageName}`);
+    }
     const holder = containerByName(local.state, record.name);
     if (holder !== undefined) throw nameTaken(record.name, holder.id);
     beginOperation(local.state, { containerId: record.id, verb: "create", owner: local.me });
@@ -147,5 +167,5 @@ function hostnameOf(local: Local, id: ContainerId, config: ContainerConfig, host
     return findContainer(local.state, mode.container).config.Hostname ?? "";
   }
   if (config.Hostname) return config.Hostname;
-  return mode.kind === "host" ? local.host().hostname : shortId(id);
+  return mode.kind === "host" ? hostname() : shortId(id);
 }

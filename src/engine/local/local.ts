@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { ContainerId } from "../../core/ids.ts";
 import type { Instance } from "../../core/instance.ts";
 import type { AttachedStreams } from "../../core/streams.ts";
+import { type ContentStore, openContent } from "../../images/content.ts";
 import { startTimeOf } from "../../linux/processes.ts";
 import { type CgroupLayout, detectCgroups } from "../../runtime/cgroups.ts";
 import { findRuntime, type OciRuntime } from "../../runtime/runtimes.ts";
@@ -22,6 +23,7 @@ export interface WaitingClient {
 export interface Local {
   readonly instance: Instance;
   readonly state: State;
+  readonly content: ContentStore;
   readonly snapshots: Snapshotter;
   /** Program and arguments that start davit: what conmon runs when a container has ended. */
   readonly self: readonly string[];
@@ -57,6 +59,7 @@ export function makeLocal(options: LocalOptions): Local {
     searchPath,
     cgroups,
     host,
+    content: openContent(instance.dataRoot),
     snapshots: openSnapshotter(state, options.storageDriver),
     me: { pid: process.pid, started: startTimeOf(process.pid) ?? 0 },
     bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),

@@ -100,7 +100,7 @@ async function findExit(local: Local, record: ContainerRecord): Promise<ExitReco
   for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
     // Asked before the file is looked for: a monitor that ends in between has written it.
     const monitorLives = isAlive(monitor.pid, monitor.started);
-    const exit = readExitRecord(bundle, record.id);
+    const exit = readExitRecord(bundle);
     if (exit !== undefined) {
       endMonitor(monitor.pid, monitor.started);
       return exit;

@@ -89,6 +89,7 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
     const launching = launchConmon({
       instance: local.instance,
       conmon: findConmon(local.searchPath),
+      cgroups: local.cgroups(),
       runtime,
       id,
       bundle,

@@ -1,16 +1,21 @@
 /** Unpacks a layer. */
-import type { Digest } from "../../core/ids.ts";
+import { type Digest, parseDigest } from "../../core/ids.ts";
 import type { LayerTarget } from "../../storage/snapshotter.ts";
-import type { ByteSource } from "./tar-entry.ts";
+import { chunkSize, isFileRange, RangeReader } from "./byte-source.ts";
+import { decompress, detectFileCompression } from "./compression.ts";
+import { LayerRoot } from "./layer-root.ts";
+import type { ByteSource, FileRange } from "./tar-entry.ts";
+import { TarParser } from "./tar-parser.ts";
+import { type LayerLimits, Unpacker } from "./unpacker.ts";
 
-/** What one layer may cost, beyond the free space of the file system (which is never used up to the last). */
-export interface LayerLimits {
-  entries: number;
-  /** Bytes of all files together as `ls` shows them, holes included. */
-  bytes: number;
-}
+export type { LayerLimits } from "./unpacker.ts";
 
-export declare const defaultLayerLimits: LayerLimits;
+/**
+ * A million entries: the largest layers in public use hold a third of that; more is a mistake or an attack on the
+ * file system's inodes. 16 TiB: what ext4 lets one file have; only holes come near it, as real bytes are limited by
+ * the free space.
+ */
+export const defaultLayerLimits: LayerLimits = { entries: 1_000_000, bytes: 2 ** 44 };
 
 export interface ApplyOptions {
   /** Also hash the uncompressed stream. */
@@ -35,8 +40,59 @@ export interface AppliedLayer {
  * @throws InvalidParameter naming the entry, for archives that are damaged or reach outside; for too many entries.
  * @throws LinuxError ENOSPC before the file system is full.
  */
-export declare function applyLayer(
+export async function applyLayer(
   source: ByteSource,
   target: LayerTarget,
-  options?: ApplyOptions,
-): Promise<AppliedLayer>;
+  options: ApplyOptions = {},
+): Promise<AppliedLayer> {
+  using root = new LayerRoot(target);
+  const unpacker = new Unpacker(root, options.limits ?? defaultLayerLimits);
+  const parser = new TarParser(unpacker);
+  const hasher = options.hash === true ? new Bun.CryptoHasher("sha256") : undefined;
+  const take = (chunk: Uint8Array) => {
+    hasher?.update(chunk);
+    parser.push(chunk);
+  };
+  try {
+    if (isFileRange(source) && detectFileCompression(source) === "none") {
+      await readPlain(source, take, options.signal);
+    } else {
+      const { stream } = await decompress(source, options);
+      for await (const chunk of stream) {
+        options.signal?.throwIfAborted();
+        take(chunk);
+      }
+    }
+    parser.finish();
+    root.finish();
+  } finally {
+    unpacker.abandon();
+  }
+  return {
+    diffId: hasher === undefined ? undefined : parseDigest(`sha256:${hasher.digest("hex")}`),
+    size: unpacker.size,
+    entries: unpacker.entries,
+    tarSize: parser.position,
+  };
+}
+
+/** Other work of this process gets a turn after so many chunks. */
+const chunksBetweenTurns = 16;
+
+async function readPlain(
+  source: FileRange,
+  take: (chunk: Uint8Array) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  using reader = new RangeReader(source);
+  const buffer = new Uint8Array(chunkSize);
+  for (let count = 1; ; count += 1) {
+    const chunk = reader.read(buffer);
+    if (chunk.length === 0) return;
+    take(chunk);
+    if (count % chunksBetweenTurns === 0) {
+      await Bun.sleep(0);
+      signal?.throwIfAborted();
+    }
+  }
+}

@@ -1,13 +1,42 @@
 /** Tells how a stream is compressed, by its first bytes, and undoes it. */
+import { pipeline, Readable, type Transform } from "node:stream";
+import {
+  constants,
+  createGunzip,
+  createGzip,
+  createZstdCompress,
+  createZstdDecompress,
+  zstdCompressSync,
+} from "node:zlib";
+import { InvalidParameter, messageOf } from "../../core/errors.ts";
+import { chunksOf, isFileRange, RangeReader } from "./byte-source.ts";
 import type { ByteSource } from "./tar-entry.ts";
+import { unexpectedEnd } from "./tar-parser.ts";
 
 export type Compression = "none" | "gzip" | "zstd" | "bzip2" | "xz";
 
+const magics: readonly (readonly [Compression, readonly number[]])[] = [
+  ["gzip", [0x1f, 0x8b]],
+  ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
+  ["bzip2", [0x42, 0x5a, 0x68]],
+  ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+];
+const longestMagic = 6;
+
 /** By magic number; 6 bytes are enough. Anything unknown is "none". */
-export declare function detectCompression(start: Uint8Array): Compression;
+export function detectCompression(start: Uint8Array): Compression {
+  for (const [compression, magic] of magics) {
+    if (start.length >= magic.length && magic.every((byte, index) => start[index] === byte))
+      return compression;
+  }
+  return "none";
+}
 
 /** Compression of a local file (or a range of it). */
-export declare function detectFileCompression(source: { path: string; offset?: number }): Compression;
+export function detectFileCompression(source: { path: string; offset?: number }): Compression {
+  using reader = new RangeReader(source);
+  return detectCompression(reader.read(new Uint8Array(longestMagic)));
+}
 
 export interface DecompressedStream {
   compression: Compression;
@@ -19,11 +48,118 @@ export interface DecompressedStream {
  * Detects and decompresses. Members of gzip and frames of zstd that follow each other are one stream.
  * @throws InvalidParameter for bzip2 and xz, which davit does not read.
  */
-export declare function decompress(source: ByteSource, options?: { signal?: AbortSignal }): Promise<DecompressedStream>;
+export async function decompress(
+  source: ByteSource,
+  options: { signal?: AbortSignal } = {},
+): Promise<DecompressedStream> {
+  const { start, chunks } = await peek(source, options.signal);
+  const compression = detectCompression(start);
+  switch (compression) {
+    case "none":
+      return { compression, stream: chunks };
+    case "gzip":
+      return { compression, stream: transform(chunks, createGunzip({ chunkSize: outputChunk }), "gzip") };
+    case "zstd":
+      return { compression, stream: unzstd(chunks) };
+    default:
+      await chunks.return(undefined);
+      throw new InvalidParameter(
+        `${compression} compression is not supported: decompress the archive first (${compression} -d), ` +
+          "or compress it with gzip or zstd",
+      );
+  }
+}
 
-/** Compresses a stream. `level` as gzip (default 6) or zstd (default 3) have it. */
-export declare function compress(
+const outputChunk = 1 << 18;
+
+/** The first bytes, and the whole stream with them. */
+async function peek(
+  source: ByteSource,
+  signal: AbortSignal | undefined,
+): Promise<{ start: Uint8Array; chunks: AsyncGenerator<Uint8Array> }> {
+  if (isFileRange(source)) {
+    using reader = new RangeReader(source);
+    return { start: reader.read(new Uint8Array(longestMagic)), chunks: chunksOf(source, signal) };
+  }
+  const chunks = chunksOf(source, signal);
+  const first: Uint8Array[] = [];
+  for (let length = 0; length < longestMagic; ) {
+    const { done, value } = await chunks.next();
+    if (done === true) break;
+    first.push(value);
+    length += value.length;
+  }
+  return { start: Buffer.concat(first), chunks: resume(first, chunks) };
+}
+
+async function* resume(
+  first: readonly Uint8Array[],
+  rest: AsyncGenerator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* first;
+    yield* rest;
+  } finally {
+    await rest.return(undefined);
+  }
+}
+
+async function* transform(
+  source: AsyncIterable<Uint8Array>,
+  codec: Transform,
+  name: string,
+): AsyncGenerator<Uint8Array> {
+  // A failure reaches the reader of `codec`, which pipeline destroys with it.
+  pipeline(Readable.from(source), codec, () => {});
+  try {
+    for await (const chunk of codec) yield chunk;
+  } catch (error) {
+    throw translate(error, name);
+  } finally {
+    codec.destroy();
+  }
+}
+
+function translate(error: unknown, name: string): unknown {
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return error;
+  if (error.code === "Z_BUF_ERROR") return unexpectedEnd();
+  if (!error.code.startsWith("Z_") && !error.code.startsWith("ZSTD_")) return error;
+  return new InvalidParameter(`${name}: the data is damaged: ${messageOf(error)}`, { cause: error });
+}
+
+/**
+ * The decoder does not tell when its input ends in the middle of a frame. So a last frame of our own is sent after
+ * it: if that does not come out at the end, the one before it was not complete.
+ */
+async function* unzstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const seal = crypto.getRandomValues(Buffer.alloc(32));
+  const sealed = (async function* () {
+    yield* source;
+    yield zstdCompressSync(seal);
+  })();
+  let held: Buffer = Buffer.alloc(0);
+  for await (const chunk of transform(sealed, createZstdDecompress({ chunkSize: outputChunk }), "zstd")) {
+    const joined = chunk.length < seal.length ? Buffer.concat([held, chunk]) : chunk;
+    if (joined === chunk && held.length > 0) yield held;
+    const ready = Math.max(0, joined.length - seal.length);
+    if (ready > 0) yield joined.subarray(0, ready);
+    held = Buffer.from(joined.subarray(ready));
+  }
+  if (!held.equals(seal)) throw unexpectedEnd();
+}
+
+/** Compresses a stream. `level` as gzip (default 6) or zstd (default 3) have it. The same bytes for the same input. */
+export function compress(
   source: AsyncIterable<Uint8Array>,
   compression: "gzip" | "zstd",
-  options?: { level?: number },
-): AsyncIterable<Uint8Array>;
+  options: { level?: number } = {},
+): AsyncIterable<Uint8Array> {
+  const codec =
+    compression === "gzip"
+      ? createGzip({ level: options.level ?? 6, chunkSize: outputChunk })
+      : createZstdCompress({
+          params: { [constants.ZSTD_c_compressionLevel]: options.level ?? 3 },
+          chunkSize: outputChunk,
+        });
+  return transform(source, codec, compression);
+}

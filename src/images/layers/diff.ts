@@ -11,4 +11,7 @@ export interface TreeChange {
 export declare function listChanges(target: LayerTarget, options?: { signal?: AbortSignal }): TreeChange[];
 
 /** The changes as a layer tar: `.wh.` files for deletions. */
-export declare function diffTar(target: LayerTarget, options?: { signal?: AbortSignal }): AsyncGenerator<Uint8Array>;
+export declare function diffTar(
+  target: LayerTarget,
+  options?: { signal?: AbortSignal },
+): AsyncGenerator<Uint8Array>;

@@ -1,0 +1,127 @@
+/**
+ * The engines that are compared, each with roots of its own and each driven by its own command line, since that
+ * is what a user waits for.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describeInstance } from "../src/core/instance.ts";
+import { unmountIfMounted } from "../src/linux/mounts.ts";
+import { missingForDockerd, startDockerd } from "../test/harness/dockerd.ts";
+import { mountPoints, ownershipOf } from "../test/harness/kernel.ts";
+import { tearDown } from "../test/harness/teardown.ts";
+
+export type EngineName = "davit" | "Docker" | "Podman";
+
+export interface Subject extends AsyncDisposable {
+  readonly name: EngineName;
+  /** Versions of the engine and of what it runs containers with. */
+  readonly version: string;
+  /** The command line before the verb. */
+  readonly command: readonly string[];
+  readonly environment: Record<string, string>;
+  /** Part of the arguments or environment of all its processes that are not a container's own. */
+  readonly mark: string;
+}
+
+function outputOf(command: readonly string[], environment: Record<string, string> = {}): string {
+  const done = Bun.spawnSync([...command], { env: { ...process.env, ...environment }, stdin: "ignore" });
+  return done.exitCode === 0 ? done.stdout.toString().trim() : "";
+}
+
+function firstLine(text: string): string {
+  return text.split("\n")[0] ?? "";
+}
+
+/** The davit that `npm run build` made. */
+export function startDavit(executable: string): Subject {
+  const top = mkdtempSync(join(tmpdir(), "davit-bench-"));
+  const environment = { DAVIT_DATA_ROOT: join(top, "data"), DAVIT_EXEC_ROOT: join(top, "run") };
+  const versions = [
+    firstLine(outputOf([executable, "--version"])),
+    firstLine(outputOf(["crun", "--version"])),
+    firstLine(outputOf(["conmon", "--version"])),
+  ];
+  return {
+    name: "davit",
+    version: versions.filter((version) => version !== "").join(", "),
+    command: [executable],
+    environment,
+    mark: top,
+    async [Symbol.asyncDispose]() {
+      await removeContainers([executable], environment);
+      await tearDown(ownershipOf(describeInstance(environment.DAVIT_DATA_ROOT, environment.DAVIT_EXEC_ROOT)));
+      rmSync(top, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A dockerd of the bench's own, sealed off in namespaces so that its firewall rules do not meet anybody's. */
+export async function startDocker(): Promise<Subject | undefined> {
+  const missing = missingForDockerd() ?? (Bun.which("docker") === null ? "no docker command" : undefined);
+  if (missing !== undefined) {
+    console.log(`Docker is left out: ${missing}`);
+    return undefined;
+  }
+  const daemon = await startDockerd();
+  const environment = { DOCKER_HOST: daemon.host, DOCKER_CONTEXT: "" };
+  const client = firstLine(outputOf(["docker", "--version"]));
+  const server = outputOf(["docker", "version", "--format", "{{.Server.Version}}"], environment);
+  return {
+    name: "Docker",
+    version: `dockerd ${server} (${firstLine(outputOf(["runc", "--version"]))}), ${client}`,
+    command: ["docker"],
+    environment,
+    mark: daemon.host.replace("unix://", "").replace(/\/docker\.sock$/, ""),
+    async [Symbol.asyncDispose]() {
+      await removeContainers(["docker"], environment);
+      await daemon[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Podman with storage and state of its own. */
+export function startPodman(): Subject | undefined {
+  if (Bun.which("podman") === null) {
+    console.log("Podman is left out: no podman command");
+    return undefined;
+  }
+  const top = mkdtempSync(join(tmpdir(), "davit-bench-podman-"));
+  const command = [
+    "podman",
+    ...["--root", join(top, "root")],
+    ...["--runroot", join(top, "run")],
+    ...["--tmpdir", join(top, "tmp")],
+    ...["--network-config-dir", join(top, "networks")],
+    ...["--storage-driver", "overlay"],
+    ...["--cgroup-manager", "cgroupfs"],
+    ...["--events-backend", "file"],
+  ];
+  // By default it sets limits above its own, which not every machine allows.
+  const configuration = join(top, "containers.conf");
+  writeFileSync(configuration, '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n');
+  return {
+    name: "Podman",
+    version: `${firstLine(outputOf(["podman", "--version"]))}, ${firstLine(outputOf(["crun", "--version"]))}`,
+    command,
+    environment: { CONTAINERS_CONF: configuration },
+    mark: top,
+    async [Symbol.asyncDispose]() {
+      await removeContainers(command, { CONTAINERS_CONF: configuration });
+      for (const path of mountPoints().toReversed()) {
+        if (path.startsWith(`${top}/`)) unmountIfMounted(path);
+      }
+      rmSync(top, { recursive: true, force: true });
+    },
+  };
+}
+
+async function removeContainers(
+  command: readonly string[],
+  environment: Record<string, string>,
+): Promise<void> {
+  const ids = outputOf([...command, "ps", "-aq"], environment)
+    .split("\n")
+    .filter((id) => id !== "");
+  if (ids.length > 0) outputOf([...command, "rm", "-f", ...ids], environment);
+}

@@ -1,0 +1,101 @@
+/** The table of results, with the limits that davit set itself. */
+
+import { readFileSync } from "node:fs";
+import { cpus, release, totalmem } from "node:os";
+import type { EngineName, Subject } from "./engines.ts";
+import type { Timing } from "./measure.ts";
+
+export interface Row {
+  title: string;
+  unit: "ms" | "s" | "MB";
+  /** Milliseconds, or megabytes. */
+  values: Map<Subject, Timing>;
+  /** davit's value is to be at most this part of the peer's, or at most so many units. */
+  limits: { Docker?: number; Podman?: number; absolute?: number };
+}
+
+export interface Report {
+  subjects: readonly Subject[];
+  rows: readonly Row[];
+  /** What else there is to know, one paragraph each. */
+  notes: readonly string[];
+}
+
+function amount(value: number, unit: Row["unit"]): string {
+  if (unit === "s") return `${(value / 1000).toFixed(2)} s`;
+  if (unit === "MB") return `${value.toFixed(1)} MB`;
+  return value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
+}
+
+function cell(timing: Timing | undefined, unit: Row["unit"]): string {
+  if (timing === undefined) return "–";
+  if (timing.runs === 1) return amount(timing.median, unit);
+  return `${amount(timing.median, unit)} (${amount(timing.least, unit)} – ${amount(timing.most, unit)})`;
+}
+
+function timingOf(row: Row, name: EngineName): Timing | undefined {
+  for (const [subject, timing] of row.values) if (subject.name === name) return timing;
+  return undefined;
+}
+
+/** Each limit with what was reached, and whether that is enough. */
+function verdicts(row: Row): { text: string; met: boolean }[] {
+  const davit = timingOf(row, "davit");
+  if (davit === undefined) return [];
+  const found: { text: string; met: boolean }[] = [];
+  for (const peer of ["Docker", "Podman"] as const) {
+    const limit = row.limits[peer];
+    const other = timingOf(row, peer);
+    if (limit === undefined || other === undefined) continue;
+    const ratio = davit.median / other.median;
+    found.push({ text: `${ratio.toFixed(3)} × ${peer} (at most ${limit})`, met: ratio <= limit });
+  }
+  if (row.limits.absolute !== undefined) {
+    found.push({
+      text: `${amount(davit.median, row.unit)} (at most ${amount(row.limits.absolute, row.unit)})`,
+      met: davit.median <= row.limits.absolute,
+    });
+  }
+  return found;
+}
+
+/** True when every limit that could be judged is met. */
+export function allMet(rows: readonly Row[]): boolean {
+  return rows.every((row) => verdicts(row).every(({ met }) => met));
+}
+
+export function table(report: Report): string {
+  const names = report.subjects.map(({ name }) => name);
+  const lines = [
+    `| | ${names.join(" | ")} | davit against its limit | met |`,
+    `|---|${names.map(() => "---").join("|")}|---|---|`,
+  ];
+  for (const row of report.rows) {
+    const judged = verdicts(row);
+    const met = judged.length === 0 ? "–" : judged.every((verdict) => verdict.met) ? "yes" : "**no**";
+    const cells = names.map((name) => cell(timingOf(row, name), row.unit));
+    lines.push(
+      `| ${row.title} | ${cells.join(" | ")} | ${judged.map(({ text }) => text).join("; ") || "–"} | ${met} |`,
+    );
+  }
+  return lines.join("\n");
+}
+
+export function document(report: Report): string {
+  const processor = cpus()[0]?.model ?? "unknown processor";
+  const system = /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] ?? "Linux";
+  return `# Results of the bench
+
+Measured ${new Date().toISOString().slice(0, 10)} by \`npm run bench\`, all engines in one run, taking turns. Medians, and
+in brackets the least and the most; each time is that of a whole command, as a user waits for it.
+
+${table(report)}
+
+${report.notes.join("\n\n")}
+
+## The machine
+
+- ${cpus().length} × ${processor}, ${Math.round(totalmem() / 2 ** 30)} GB of memory, Linux ${release()}, ${system}
+${report.subjects.map((subject) => `- ${subject.name}: ${subject.version}`).join("\n")}
+`;
+}

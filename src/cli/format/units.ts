@@ -1,0 +1,105 @@
+/** Durations, sizes and times for people, digit for digit as Docker prints them. */
+
+/** `About a minute`, `2 hours`. @param milliseconds negative counts as now */
+export function humanDuration(milliseconds: number): string {
+  const seconds = Math.trunc(milliseconds / 1000);
+  if (seconds < 1) return "Less than a second";
+  if (seconds === 1) return "1 second";
+  if (seconds < 60) return `${seconds} seconds`;
+  const minutes = Math.trunc(milliseconds / 60_000);
+  if (minutes === 1) return "About a minute";
+  if (minutes < 60) return `${minutes} minutes`;
+  const hours = Math.trunc(milliseconds / 3_600_000 + 0.5);
+  if (hours === 1) return "About an hour";
+  if (hours < 48) return `${hours} hours`;
+  if (hours < 24 * 7 * 2) return `${Math.trunc(hours / 24)} days`;
+  if (hours < 24 * 30 * 2) return `${Math.trunc(hours / 24 / 7)} weeks`;
+  if (hours < 24 * 365 * 2) return `${Math.trunc(hours / 24 / 30)} months`;
+  return `${Math.trunc(Math.trunc(milliseconds / 3_600_000) / 24 / 365)} years`;
+}
+
+const decimalUnits = ["B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"];
+const binaryUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"];
+
+/** `1.98MB`, in powers of 1000. */
+export function humanSize(bytes: number, digits = 4): string {
+  return inUnits(bytes, 1000, decimalUnits, digits);
+}
+
+/** `23.54GiB`, in powers of 1024. */
+export function binarySize(bytes: number): string {
+  return inUnits(bytes, 1024, binaryUnits, 4);
+}
+
+function inUnits(bytes: number, base: number, units: readonly string[], digits: number): string {
+  let size = bytes;
+  let unit = 0;
+  while (size >= base && unit < units.length - 1) {
+    size /= base;
+    unit += 1;
+  }
+  return `${significant(size, digits)}${units[unit]}`;
+}
+
+/** Go's %.*g. */
+export function significant(value: number, digits: number): string {
+  if (value === 0) return "0";
+  const [mantissa = "0", exponent = "0"] = value.toExponential(digits - 1).split("e");
+  const power = Number(exponent);
+  if (power < -4 || power >= digits) {
+    const trimmed = mantissa.includes(".") ? mantissa.replace(/\.?0+$/, "") : mantissa;
+    return `${trimmed}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
+  }
+  return String(Number(value.toPrecision(digits)));
+}
+
+/** Cuts to `width` columns, the last of them `…`. */
+export function ellipsis(text: string, width: number): string {
+  const letters = [...text];
+  return letters.length <= width ? text : `${letters.slice(0, width - 1).join("")}…`;
+}
+
+/** Go's time.String in local time: `2026-11-21 00:53:39 +0000 UTC`. @param seconds since 1970 */
+export function goTime(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  return `${localDate(date, " ")} ${offsetOf(date, "")} ${zoneOf(date)}`;
+}
+
+/** RFC 3339 in local time to the second: `2026-11-21T00:53:39Z`. @param seconds since 1970 */
+export function rfc3339(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  return `${localDate(date, "T")}${date.getTimezoneOffset() === 0 ? "Z" : offsetOf(date, ":")}`;
+}
+
+/** An RFC 3339 text with nanoseconds as Go's time.String shows it. */
+export function goTimeOf(text: string): string {
+  const match = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)$/.exec(text);
+  if (match === null) return text;
+  const [, day, time, fraction = "", zone = "Z"] = match;
+  const shown = fraction.replace(/\.?0+$/, "");
+  const offset = zone === "Z" ? "+0000" : zone.replace(":", "");
+  return `${day} ${time}${shown} ${offset} ${offset === "+0000" ? "UTC" : offset}`;
+}
+
+function localDate(date: Date, separator: string): string {
+  const two = (value: number) => String(value).padStart(2, "0");
+  const day = `${String(date.getFullYear()).padStart(4, "0")}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day}${separator}${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+function offsetOf(date: Date, separator: string): string {
+  const minutes = -date.getTimezoneOffset();
+  const two = (value: number) => String(Math.trunc(value)).padStart(2, "0");
+  const size = Math.abs(minutes);
+  return `${minutes < 0 ? "-" : "+"}${two(size / 60)}${separator}${two(size % 60)}`;
+}
+
+function zoneOf(date: Date): string {
+  if (date.getTimezoneOffset() === 0 && new Date(0).getTimezoneOffset() === 0) {
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (zone === "UTC" || zone === "Etc/UTC" || zone === "Etc/UCT") return "UTC";
+  }
+  const parts = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" }).formatToParts(date);
+  const name = parts.find((part) => part.type === "timeZoneName")?.value ?? "UTC";
+  return /^(UTC|GMT)[+-]/.test(name) ? offsetOf(date, "") : name;
+}

@@ -1,0 +1,238 @@
+/** More processes in a running container. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Conflict, InvalidParameter, NotFound } from "../../core/errors.ts";
+import { type ExecId, randomId } from "../../core/ids.ts";
+import { bundlePath } from "../../core/instance.ts";
+import type { ExecConfig, ExecInspect } from "../../core/objects.ts";
+import type { AttachedStreams, OutputFrame } from "../../core/streams.ts";
+import { isAlive, startTimeOf } from "../../linux/processes.ts";
+import { findConmon } from "../../runtime/conmon.ts";
+import {
+  type ExecLaunch,
+  execStatus,
+  type RunningExec,
+  startDetachedExec,
+  startExec,
+} from "../../runtime/exec.ts";
+import type { RuntimeSpec } from "../../runtime/oci.ts";
+import { makeExecProcess } from "../../runtime/spec.ts";
+import { resolveUser } from "../../runtime/users.ts";
+import { type ExecRecord, execById, execsOf, putExec } from "../../state/execs.ts";
+import { cleanWorkingDirectory } from "./configuration.ts";
+import { containerEvent, type Local } from "./local.ts";
+import { requireLive } from "./logs.ts";
+import { findContainer } from "./lookup.ts";
+
+/** Finished ones that are kept for `inspect`; older ones are forgotten at the next create. */
+const keptFinished = 64;
+
+export async function createExec(
+  local: Local,
+  reference: string,
+  config: ExecConfig,
+): Promise<{ Id: string }> {
+  const { record, live } = requireLive(local, reference);
+  if (live.status === "paused") {
+    throw new Conflict(`container ${reference} is paused, unpause the container before exec`);
+  }
+  if (config.Cmd.length === 0) throw new InvalidParameter("No exec command specified");
+  const exec: ExecRecord = {
+    id: randomId() as ExecId,
+    containerId: record.id,
+    config,
+    state: { status: "created" },
+  };
+  forgetOld(local, exec);
+  putExec(local.state, exec);
+  local.emit(containerEvent(record, `exec_create: ${config.Cmd.join(" ")}`, { execID: exec.id }));
+  return { Id: exec.id };
+}
+
+function forgetOld(local: Local, exec: ExecRecord): void {
+  const finished = execsOf(local.state, exec.containerId).filter((other) => other.state.status === "exited");
+  for (const old of finished.slice(0, Math.max(0, finished.length - keptFinished))) {
+    local.state.db.query("DELETE FROM execs WHERE id = ?").run(old.id);
+  }
+}
+
+/** Execs that this process holds attached, for resize. */
+const attached = new Map<string, RunningExec>();
+
+export async function startAttached(
+  local: Local,
+  execId: string,
+  options: { tty?: boolean; stdin?: boolean },
+): Promise<AttachedStreams> {
+  const exec = requireFresh(local, execId);
+  const launch = prepare(local, exec, {
+    tty: options.tty ?? exec.config.Tty === true,
+    stdin: options.stdin === true,
+  });
+  const running = await run(local, exec, () => startExec(launch));
+  putExec(local.state, { ...exec, state: { status: "running", process: identity(running.pid) } });
+  attached.set(exec.id, running);
+  const recorded = running.exited.then((exitCode) => {
+    attached.delete(exec.id);
+    recordEnd(local, exec, exitCode);
+  });
+  return { ...forward(running.streams), output: thenWait(running.streams.output, recorded) };
+}
+
+/** The streams end only when the exit code is known: who has read them may ask for it. */
+async function* thenWait(
+  frames: AsyncIterable<OutputFrame>,
+  ended: Promise<void>,
+): AsyncGenerator<OutputFrame> {
+  yield* frames;
+  await ended;
+}
+
+function forward(streams: AttachedStreams): Omit<AttachedStreams, "output"> {
+  return {
+    write: (data) => streams.write(data),
+    closeInput: () => streams.closeInput(),
+    close: () => streams.close(),
+  };
+}
+
+export async function startDetached(local: Local, execId: string): Promise<void> {
+  const exec = requireFresh(local, execId);
+  const launch = prepare(local, exec, { tty: exec.config.Tty === true, stdin: false });
+  const { pid } = await run(local, exec, () => startDetachedExec(launch));
+  putExec(local.state, { ...exec, state: { status: "running", process: identity(pid) } });
+}
+
+/** Runs the launch; a process that cannot be run has ended, with the code that says why. */
+async function run<Launched>(
+  local: Local,
+  exec: ExecRecord,
+  launch: () => Promise<Launched>,
+): Promise<Launched> {
+  const { record } = requireLive(local, exec.containerId);
+  local.emit(containerEvent(record, `exec_start: ${exec.config.Cmd.join(" ")}`, { execID: exec.id }));
+  try {
+    return await launch();
+  } catch (error) {
+    const exitCode =
+      error instanceof Error && "exitCode" in error && typeof error.exitCode === "number"
+        ? error.exitCode
+        : 126;
+    putExec(local.state, { ...exec, state: { status: "exited", exitCode } });
+    throw error;
+  }
+}
+
+function requireFresh(local: Local, execId: string): ExecRecord {
+  const exec = findExec(local, execId);
+  if (exec.state.status === "running") throw new Conflict(`exec command ${execId} is already running`);
+  if (exec.state.status === "exited") throw new Conflict(`exec command ${execId} has already run`);
+  return exec;
+}
+
+function findExec(local: Local, execId: string): ExecRecord {
+  const exec = execById(local.state, execId);
+  if (exec === undefined) throw new NotFound(`No such exec instance: ${execId}`);
+  return exec;
+}
+
+function prepare(local: Local, exec: ExecRecord, options: { tty: boolean; stdin: boolean }): ExecLaunch {
+  const { record } = requireLive(local, exec.containerId);
+  const bundle = bundlePath(local.instance, record.id);
+  const spec: RuntimeSpec = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8"));
+  const { config } = exec;
+  const directory = join(bundle, "exec", exec.id);
+  mkdirSync(directory, { recursive: true, mode: 0o710 });
+  const user = config.User
+    ? resolveUser(local.snapshots.mountPath(record.id), config.User, record.hostConfig.GroupAdd ?? [])
+    : undefined;
+  return {
+    instance: local.instance,
+    conmon: findConmon(local.searchPath),
+    cgroups: local.cgroups(),
+    runtime: local.runtime(record.runtime),
+    containerId: record.id,
+    directory,
+    process: makeExecProcess({
+      container: spec.process,
+      args: config.Cmd,
+      env: config.Env ?? [],
+      cwd: config.WorkingDir ? cleanWorkingDirectory(config.WorkingDir) : undefined,
+      tty: options.tty,
+      user,
+      privileged: config.Privileged === true,
+      host: local.host(),
+      ...(config.ConsoleSize
+        ? { consoleSize: { height: config.ConsoleSize[0], width: config.ConsoleSize[1] } }
+        : {}),
+    }),
+    stdin: options.stdin,
+  };
+}
+
+function recordEnd(local: Local, exec: ExecRecord, exitCode: number): void {
+  const container = findContainerOrNone(local, exec);
+  if (container === undefined) return;
+  putExec(local.state, { ...exec, state: { status: "exited", exitCode } });
+  local.emit(containerEvent(container, "exec_die", { execID: exec.id, exitCode: String(exitCode) }));
+}
+
+/** The container may have been removed while its exec ended. */
+function findContainerOrNone(local: Local, exec: ExecRecord) {
+  try {
+    return findContainer(local.state, exec.containerId);
+  } catch (error) {
+    if (error instanceof NotFound) return undefined;
+    throw error;
+  }
+}
+
+function identity(pid: number): { pid: number; started: number } {
+  return { pid, started: startTimeOf(pid) ?? 0 };
+}
+
+export async function resizeExec(
+  local: Local,
+  execId: string,
+  size: { height: number; width: number },
+): Promise<void> {
+  findExec(local, execId);
+  attached.get(execId)?.resize(size);
+}
+
+export async function inspectExec(local: Local, execId: string): Promise<ExecInspect> {
+  const exec = settleExec(local, findExec(local, execId));
+  const { config, state } = exec;
+  const [entrypoint = "", ...args] = config.Cmd;
+  return {
+    ID: exec.id,
+    Running: state.status === "running",
+    ExitCode: state.status === "exited" ? state.exitCode : null,
+    ProcessConfig: {
+      tty: config.Tty === true,
+      entrypoint,
+      arguments: args,
+      privileged: config.Privileged === true,
+      ...(config.User ? { user: config.User } : {}),
+    },
+    OpenStdin: config.AttachStdin === true,
+    OpenStderr: config.AttachStderr === true,
+    OpenStdout: config.AttachStdout === true,
+    CanRemove: false,
+    ContainerID: exec.containerId,
+    DetachKeys: config.DetachKeys ?? "",
+    Pid: state.status === "running" ? state.process.pid : 0,
+  };
+}
+
+/** A running exec whose process is gone has ended with the code that its directory tells. */
+function settleExec(local: Local, exec: ExecRecord): ExecRecord {
+  if (exec.state.status !== "running") return exec;
+  const { pid, started } = exec.state.process;
+  if (isAlive(pid, started) || attached.has(exec.id)) return exec;
+  const status = execStatus(join(bundlePath(local.instance, exec.containerId), "exec", exec.id));
+  if (status.running) return exec;
+  const ended: ExecRecord = { ...exec, state: { status: "exited", exitCode: status.exitCode ?? 255 } };
+  putExec(local.state, ended);
+  return ended;
+}

@@ -1,0 +1,67 @@
+/** Verbs that davit runs itself: conmon's exit command, and the process that restarts a container. */
+import { DavitError, InvalidParameter, messageOf } from "../../core/errors.ts";
+import type { ContainerId } from "../../core/ids.ts";
+import type { Instance } from "../../core/instance.ts";
+import { beginOperation, containerById, endOperation, updateContainer } from "../../state/containers.ts";
+import { lock } from "../../state/locks.ts";
+import { openState } from "../../state/state.ts";
+import { type Local, makeLocal } from "./local.ts";
+import { settle } from "./settle.ts";
+import { startLocked } from "./start.ts";
+
+export interface InternalOptions {
+  instance: Instance;
+  self: readonly string[];
+  searchPath: string;
+}
+
+/** @returns the exit code of the process. */
+export async function runInternal(args: readonly string[], options: InternalOptions): Promise<number> {
+  const [verb, id] = args;
+  if (id === undefined || !/^[0-9a-f]{64}$/.test(id))
+    throw new InvalidParameter("internal verbs need a container id");
+  const state = openState(options.instance);
+  const local = makeLocal({ ...options, state });
+  try {
+    switch (verb) {
+      case "exit":
+        await settle(local, id as ContainerId);
+        return 0;
+      case "restart":
+        return await restartByPolicy(local, id as ContainerId);
+      default:
+        throw new InvalidParameter(`unknown internal verb: ${verb}`);
+    }
+  } finally {
+    state.close();
+  }
+}
+
+/** Sleeps out the back-off, without the lock so that a stop can come in between, and starts the container again. */
+async function restartByPolicy(local: Local, id: ContainerId): Promise<number> {
+  const record = containerById(local.state, id);
+  if (record?.state.status !== "restarting") return 0;
+  beginOperation(local.state, { containerId: id, verb: "restart", owner: local.me });
+  await Bun.sleep(Math.max(0, record.state.restartAt - Date.now()));
+  using _ = await lock(local.instance, `container-${id}`);
+  const now = containerById(local.state, id);
+  if (now?.state.status !== "restarting") {
+    endOperation(local.state, id);
+    return 0;
+  }
+  try {
+    await startLocked(local, { ...now, restartCount: now.restartCount + 1 });
+    return 0;
+  } catch (error) {
+    if (!(error instanceof DavitError)) throw error;
+    noteFailure(local, id, messageOf(error));
+    return 1;
+  }
+}
+
+/** A restart that cannot be done ends the container, as in Docker; its `Error` says why. */
+function noteFailure(local: Local, id: ContainerId, reason: string): void {
+  const record = containerById(local.state, id);
+  if (record === undefined) return;
+  updateContainer(local.state, { ...record, state: { status: "exited" }, error: reason });
+}

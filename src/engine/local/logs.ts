@@ -1,0 +1,46 @@
+/** A container's log, and its processes and figures while it runs. */
+import { Conflict, InvalidParameter, NotImplemented } from "../../core/errors.ts";
+import type { OutputFrame } from "../../core/streams.ts";
+import { readLog } from "../../runtime/logs.ts";
+import { containerById } from "../../state/containers.ts";
+import type { LogsOptions } from "../engine.ts";
+import { liveState } from "./kill.ts";
+import type { Local } from "./local.ts";
+import { findContainer } from "./lookup.ts";
+import { hasEnded } from "./settle.ts";
+import { logPath } from "./start.ts";
+
+export async function* logs(
+  local: Local,
+  reference: string,
+  options: LogsOptions,
+): AsyncGenerator<OutputFrame> {
+  const record = findContainer(local.state, reference);
+  const { stdout = false, stderr = false, follow, ...rest } = options;
+  if (!stdout && !stderr) throw new InvalidParameter("You must choose at least one stream");
+  if (record.hostConfig.LogConfig?.Type === "none") {
+    throw new NotImplemented("configured logging driver does not support reading");
+  }
+  if (record.startedAt.startsWith("0001") && record.state.status !== "running") return;
+  const ended = (): boolean => {
+    const now = containerById(local.state, record.id);
+    if (now === undefined) return true;
+    return liveState(now) === undefined ? now.state.status !== "restarting" : hasEnded(local, now.state);
+  };
+  yield* readLog(logPath(local, record), {
+    stdout,
+    stderr,
+    ...rest,
+    ...(follow === true ? { follow: { hasEnded: ended } } : {}),
+  });
+}
+
+/** @throws Conflict when it does not run. */
+export function requireLive(local: Local, reference: string) {
+  const record = findContainer(local.state, reference);
+  const live = liveState(record);
+  if (live === undefined || hasEnded(local, record.state)) {
+    throw new Conflict(`container ${record.id} is not running`);
+  }
+  return { record, live };
+}

@@ -1,0 +1,149 @@
+/**
+ * Makes records and kernel agree again after a crash. Runs at the start of every command, so it must cost nothing
+ * when nothing is wrong: two small queries, and a look into /proc for each container that should be running.
+ */
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { hasErrno } from "../../core/errors.ts";
+import type { ContainerId } from "../../core/ids.ts";
+import { bundlePath } from "../../core/instance.ts";
+import { processesWithArgument } from "../../linux/process-search.ts";
+import { isAlive, openProcess, startTimeOf } from "../../linux/processes.ts";
+import { readExitRecord } from "../../runtime/conmon.ts";
+import { containerState } from "../../runtime/runtimes.ts";
+import {
+  activeContainers,
+  allOperations,
+  beginOperation,
+  type ContainerRecord,
+  type ContainerState,
+  containerById,
+  endOperation,
+  type Operation,
+  operationOn,
+  type ProcessIdentity,
+  updateContainer,
+} from "../../state/containers.ts";
+import { lockIfFree } from "../../state/locks.ts";
+import type { Local } from "./local.ts";
+import { releaseKernelObjects } from "./release.ts";
+import { discard, removeLocked } from "./remove.ts";
+import { spawnRestarter } from "./restart-policy.ts";
+import { hasEnded, settleLocked } from "./settle.ts";
+import { recordRunning } from "./start.ts";
+
+const sigkill = 9;
+
+export async function repair(local: Local): Promise<void> {
+  for (const operation of allOperations(local.state)) {
+    if (!isAlive(operation.owner.pid, operation.owner.started)) await repairOperation(local, operation);
+  }
+  for (const record of activeContainers(local.state)) {
+    if (hasEnded(local, record.state)) await settleIfFree(local, record.id);
+    else if (record.state.status === "restarting") adoptRestart(local, record);
+  }
+}
+
+/** Whoever holds the lock is at work on it already. */
+async function settleIfFree(local: Local, id: ContainerId): Promise<void> {
+  using held = lockIfFree(local.instance, `container-${id}`);
+  if (held !== undefined) await settleLocked(local, id);
+}
+
+/** Its restarter was killed before it could write down that it is there. */
+function adoptRestart(local: Local, record: ContainerRecord): void {
+  if (operationOn(local.state, record.id) !== undefined) return;
+  beginOperation(local.state, { containerId: record.id, verb: "restart", owner: local.me });
+  spawnRestarter(local, record.id);
+}
+
+async function repairOperation(local: Local, operation: Operation): Promise<void> {
+  const id = operation.containerId;
+  using held = lockIfFree(local.instance, `container-${id}`);
+  if (held === undefined) return;
+  // Read again under the lock: another command may have repaired it meanwhile.
+  const now = operationOn(local.state, id);
+  if (now === undefined || isAlive(now.owner.pid, now.owner.started)) return;
+  const record = containerById(local.state, id);
+  if (record === undefined) {
+    endOperation(local.state, id);
+    return;
+  }
+  switch (now.verb) {
+    case "create":
+      return await discard(local, record);
+    case "remove":
+      return await removeLocked(local, record, { volumes: record.hostConfig.AutoRemove === true });
+    case "start":
+      return await repairStart(local, record);
+    case "restart":
+      if (record.state.status === "restarting") {
+        beginOperation(local.state, { ...now, owner: local.me });
+        spawnRestarter(local, id);
+      } else {
+        endOperation(local.state, id);
+      }
+  }
+}
+
+/**
+ * A start that was cut off. If the container's program was let run, it is taken over as it is; if it has ended
+ * meanwhile, its end is recorded. If not, all is undone, as if the start had never been tried.
+ */
+async function repairStart(local: Local, record: ContainerRecord): Promise<void> {
+  const bundle = bundlePath(local.instance, record.id);
+  const process = identityIn(join(bundle, "pid"));
+  const monitor = identityIn(join(bundle, "conmon.pid"));
+  if (process !== undefined && (await hasRun(local, record, process))) {
+    recordRunning(local, record, process, monitor ?? { pid: 0, started: 0 });
+    await settleLocked(local, record.id);
+    return;
+  }
+  await endLaunch(bundle);
+  await releaseKernelObjects(local, record);
+  rmSync(bundle, { recursive: true, force: true });
+  undoRecord(local, record);
+}
+
+/** True when the runtime let the container's program run, whether it still does or not. */
+async function hasRun(local: Local, record: ContainerRecord, process: ProcessIdentity): Promise<boolean> {
+  if (readExitRecord(bundlePath(local.instance, record.id)) !== undefined) return true;
+  if (!isAlive(process.pid, process.started)) return false;
+  const state = await containerState(local.runtime(record.runtime), record.id);
+  return state?.status === "running" || state?.status === "paused";
+}
+
+/** Ends a conmon that is still about to create the container, and the runtime that it has called. */
+async function endLaunch(bundle: string): Promise<void> {
+  for (const pid of processesWithArgument(bundle)) {
+    using handle = openProcess(pid);
+    handle?.signal(sigkill);
+    await handle?.ended();
+  }
+}
+
+function undoRecord(local: Local, record: ContainerRecord): void {
+  const restarting = record.state.status === "restarting";
+  const before: ContainerState = record.startedAt.startsWith("0001")
+    ? { status: "created" }
+    : { status: "exited" };
+  local.state.transaction(() => {
+    updateContainer(local.state, { ...record, state: restarting ? record.state : before });
+    if (restarting) beginOperation(local.state, { containerId: record.id, verb: "restart", owner: local.me });
+    else endOperation(local.state, record.id);
+  });
+  if (restarting) spawnRestarter(local, record.id);
+}
+
+/** The process whose pid a file holds; its start time is 0 when it has ended. */
+function identityIn(path: string): ProcessIdentity | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+  const pid = Number.parseInt(text, 10);
+  return pid > 0 ? { pid, started: startTimeOf(pid) ?? 0 } : undefined;
+}

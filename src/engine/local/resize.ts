@@ -1,0 +1,14 @@
+/** The size of a container's terminal. */
+import { bundlePath } from "../../core/instance.ts";
+import { resizeTerminal } from "../../runtime/attach.ts";
+import type { Local } from "./local.ts";
+import { requireLive } from "./logs.ts";
+
+export async function resize(
+  local: Local,
+  reference: string,
+  size: { height: number; width: number },
+): Promise<void> {
+  const { record } = requireLive(local, reference);
+  resizeTerminal(bundlePath(local.instance, record.id), size);
+}

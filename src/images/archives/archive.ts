@@ -1,0 +1,140 @@
+/** An image archive, read once from a stream: every file in it becomes an ingested blob of the session. */
+import { posix } from "node:path";
+import { InvalidParameter } from "../../core/errors.ts";
+import { type Digest, isDigest } from "../../core/ids.ts";
+import { type IngestSession, readWhole } from "../content.ts";
+import type { IngestedBlob } from "../ingest.ts";
+import { decompress } from "../layers/compression.ts";
+import type { ByteSource, TarEntry } from "../layers/tar-entry.ts";
+import { readTar } from "../layers/tar-reader.ts";
+import { largestDocument } from "../manifest.ts";
+
+/** An image of 127 layers has some 260 entries; this is room for hundreds of such images in one archive. */
+const mostEntries = 100_000;
+const mostLinks = 16;
+
+/** The names and contents of an archive's files. */
+export class Archive {
+  private readonly files: ReadonlyMap<string, IngestedBlob>;
+  private readonly links: ReadonlyMap<string, string>;
+
+  constructor(files: ReadonlyMap<string, IngestedBlob>, links: ReadonlyMap<string, string>) {
+    this.files = files;
+    this.links = links;
+  }
+
+  /** A file by its name in the archive; links inside the archive are followed. */
+  find(name: string): IngestedBlob | undefined {
+    let current = cleanName(name);
+    for (let step = 0; step < mostLinks; step += 1) {
+      const target = this.links.get(current);
+      if (target === undefined) return this.files.get(current);
+      current = target;
+    }
+    return undefined;
+  }
+
+  /** @throws InvalidParameter when the archive has no such file. */
+  get(name: string): IngestedBlob {
+    const file = this.find(name);
+    if (file === undefined) throw new InvalidParameter(`invalid archive: it has no file ${shown(name)}`);
+    return file;
+  }
+
+  /** A small file's bytes. @throws InvalidParameter when it is missing or larger than a document may be. */
+  read(name: string): Buffer {
+    const file = this.get(name);
+    if (file.size > largestDocument) {
+      throw new InvalidParameter(
+        `invalid archive: ${shown(name)} has ${file.size} bytes; at most ${largestDocument} are read`,
+      );
+    }
+    return readWhole(file.path);
+  }
+
+  /**
+   * A blob of an OCI layout by its digest.
+   * @throws InvalidParameter when it is missing or its content has another digest. Large blobs are checked by the
+   * caller, who awaits their digest anyway.
+   */
+  blob(digest: Digest): IngestedBlob {
+    return this.get(blobName(digest));
+  }
+
+  /** A small blob, checked. */
+  readBlob(digest: Digest): Buffer {
+    return this.read(blobName(digest));
+  }
+
+  names(): IterableIterator<string> {
+    return this.files.keys();
+  }
+}
+
+/**
+ * Reads an archive, plain, gzip or zstd, to its end. Blobs that the store holds already are not written again.
+ * @throws InvalidParameter for what is no tar, ends early, or has too many entries; LinuxError ENOSPC.
+ */
+export async function readArchive(
+  session: IngestSession,
+  source: ByteSource,
+  signal: AbortSignal,
+): Promise<Archive> {
+  const files = new Map<string, IngestedBlob>();
+  const links = new Map<string, string>();
+  const { stream } = await decompress(source, { signal });
+  let entries = 0;
+  for await (const { entry, content } of readTar(stream, { signal })) {
+    entries += 1;
+    if (entries > mostEntries) {
+      throw new InvalidParameter(`invalid archive: more than ${mostEntries} entries`);
+    }
+    const name = cleanName(entry.name);
+    const link = linkTarget(name, entry);
+    // A later entry replaces an earlier one of the same name, as in every tar.
+    files.delete(name);
+    links.delete(name);
+    if (link !== undefined) links.set(name, link);
+    else if (entry.type === "file") files.set(name, held(session, name) ?? (await ingest(session, content)));
+  }
+  if (files.size === 0) throw new InvalidParameter("invalid archive: it has no files");
+  return new Archive(files, links);
+}
+
+async function ingest(session: IngestSession, content: AsyncIterable<Uint8Array>): Promise<IngestedBlob> {
+  const writer = session.create();
+  try {
+    for await (const chunk of content) writer.write(chunk);
+    return writer.finish();
+  } catch (error) {
+    writer.close();
+    throw error;
+  }
+}
+
+/** The store's own copy of a blob that the archive names by its digest. */
+function held(session: IngestSession, name: string): IngestedBlob | undefined {
+  const match = /^blobs\/sha256\/([a-f0-9]{64})$/.exec(name);
+  const digest = `sha256:${match?.[1]}`;
+  return isDigest(digest) ? session.hold(digest) : undefined;
+}
+
+/** Names are only keys of a map; nothing is ever opened by them. */
+function cleanName(name: string): string {
+  return posix.normalize(`/${name}`).replace(/^\/+|\/+$/g, "");
+}
+
+/** `docker save` of old links layers that are the same: `<id>/layer.tar` → `../<other id>/layer.tar`. */
+function linkTarget(name: string, entry: TarEntry): string | undefined {
+  if (entry.type === "hard-link") return cleanName(entry.linkName);
+  if (entry.type === "symlink") return cleanName(posix.join(posix.dirname(name), entry.linkName));
+  return undefined;
+}
+
+function blobName(digest: Digest): string {
+  return `blobs/sha256/${digest.slice("sha256:".length)}`;
+}
+
+function shown(name: string): string {
+  return JSON.stringify(name.slice(0, 200));
+}

@@ -1,0 +1,194 @@
+/**
+ * The content store: blobs named by their digest, in an OCI image layout (OCI image-spec, image-layout.md), so that
+ * other tools can read it too.
+ *
+ *     <data root>/content/oci-layout, index.json
+ *     <data root>/content/blobs/sha256/<hex>
+ *     <data root>/content/ingest/<pid>.<start time>.<n>/    one directory for each session that writes
+ *
+ * A session directory is also the record of intent: while it is there and its process is dead, blobs and layers may
+ * lie about that no image owns, and the next command collects them (collect.ts).
+ */
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { hasErrno, NotFound, SystemFailure } from "../core/errors.ts";
+import { type Digest, isDigest } from "../core/ids.ts";
+import { isAlive, startTimeOf } from "../linux/processes.ts";
+import { Hasher } from "./hasher.ts";
+import { BlobWriter, type IngestedBlob } from "./ingest.ts";
+import { digestOf, largestDocument } from "./manifest.ts";
+
+export interface ContentStore {
+  /** The layout's directory. */
+  readonly path: string;
+  /** Where a blob is or would be. Pure. */
+  blobPath(digest: Digest): string;
+  has(digest: Digest): boolean;
+  /** Bytes. @throws NotFound */
+  sizeOf(digest: Digest): number;
+  /** A whole small blob, checked against its digest. @throws NotFound; SystemFailure when it is damaged. */
+  read(digest: Digest): Buffer;
+  /** Removing what is not there is no error. */
+  remove(digest: Digest): void;
+  list(): Digest[];
+  /** Begins to write. To be disposed of, which removes all that was not adopted. */
+  openSession(): IngestSession;
+  /** Directories of sessions whose process is dead. */
+  deadSessions(): string[];
+  /** Replaces index.json. */
+  writeIndex(text: string): void;
+}
+
+export interface IngestSession extends Disposable {
+  /** A new blob, to be written to. */
+  create(): BlobWriter;
+  /** A whole small blob. */
+  add(bytes: Uint8Array | string): IngestedBlob;
+  /**
+   * Takes hold of a blob that the store has already, so that nobody can remove it before it is adopted;
+   * undefined when the store has none.
+   */
+  hold(digest: Digest): IngestedBlob | undefined;
+  /** Makes an ingested blob part of the store. Durable after the next syncfs. */
+  adopt(blob: IngestedBlob, digest: Digest): void;
+}
+
+/** Opens the store of a data root. Makes nothing until something is written. */
+export function openContent(dataRoot: string): ContentStore {
+  const path = join(dataRoot, "content");
+  const blobs = join(path, "blobs", "sha256");
+  const blobPath = (digest: Digest) => join(blobs, digest.slice("sha256:".length));
+  return {
+    path,
+    blobPath,
+    has: (digest) => existsSync(blobPath(digest)),
+    sizeOf: (digest) => wrapMissing(digest, () => statSync(blobPath(digest)).size),
+    read: (digest) => {
+      const bytes = wrapMissing(digest, () => readWhole(blobPath(digest)));
+      if (digestOf(bytes) !== digest) throw new SystemFailure(`blob ${digest} is damaged on disk`);
+      return bytes;
+    },
+    remove: (digest) => rmSync(blobPath(digest), { force: true }),
+    list: () => namesIn(blobs).flatMap((name) => digestOfName(name)),
+    openSession: () => openSession(path, blobs),
+    deadSessions: () =>
+      namesIn(join(path, "ingest"))
+        .filter((name) => !isOwned(name))
+        .map((name) => join(path, "ingest", name)),
+    writeIndex: (text) => {
+      makeLayout(path, blobs);
+      const temporary = join(path, `index.json.${process.pid}`);
+      writeFileSync(temporary, text);
+      renameSync(temporary, join(path, "index.json"));
+    },
+  };
+}
+
+let sessions = 0;
+
+function openSession(path: string, blobs: string): IngestSession {
+  makeLayout(path, blobs);
+  const directory = join(path, "ingest", `${process.pid}.${startTimeOf(process.pid) ?? 0}.${++sessions}`);
+  mkdirSync(directory);
+  const hasher = new Hasher();
+  let files = 0;
+  const next = () => join(directory, String(++files));
+  return {
+    create: () => new BlobWriter(next(), hasher),
+    add: (bytes) => {
+      const writer = new BlobWriter(next(), hasher);
+      writer.write(typeof bytes === "string" ? Buffer.from(bytes) : bytes);
+      return writer.finish();
+    },
+    hold: (digest) => {
+      const held = next();
+      try {
+        linkSync(join(blobs, digest.slice("sha256:".length)), held);
+      } catch (error) {
+        if (hasErrno(error, "ENOENT")) return undefined;
+        throw error;
+      }
+      return { path: held, size: statSync(held).size, digest: Promise.resolve(digest) };
+    },
+    adopt: (blob, digest) => {
+      const target = join(blobs, digest.slice("sha256:".length));
+      // One image may hold the same blob twice, and then both are one file.
+      if (existsSync(target)) rmSync(blob.path, { force: true });
+      else renameSync(blob.path, target);
+    },
+    [Symbol.dispose]: () => {
+      hasher.close();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function makeLayout(path: string, blobs: string): void {
+  mkdirSync(blobs, { recursive: true, mode: 0o700 });
+  mkdirSync(join(path, "ingest"), { recursive: true, mode: 0o700 });
+  const marker = join(path, "oci-layout");
+  if (!existsSync(marker)) writeFileSync(marker, `{"imageLayoutVersion":"1.0.0"}`);
+}
+
+function isOwned(session: string): boolean {
+  const [pid, startTime] = session.split(".").map(Number);
+  return pid !== undefined && startTime !== undefined && isAlive(pid, startTime);
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}
+
+function digestOfName(name: string): Digest[] {
+  const digest = `sha256:${name}`;
+  return isDigest(digest) ? [digest] : [];
+}
+
+function wrapMissing<Result>(digest: Digest, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    if (hasErrno(error, "ENOENT"))
+      throw new NotFound(`content digest ${digest}: not found`, { cause: error });
+    throw error;
+  }
+}
+
+/** A file of at most `largestDocument` bytes. */
+export function readWhole(path: string): Buffer {
+  const fd = openSync(path, "r");
+  try {
+    const { size } = fstatSync(fd);
+    if (size > largestDocument) {
+      throw new SystemFailure(`${path} has ${size} bytes; at most ${largestDocument} are read at once`);
+    }
+    const bytes = Buffer.allocUnsafe(size);
+    let end = 0;
+    while (end < size) {
+      const count = readSync(fd, bytes, end, size - end, end);
+      if (count === 0) break;
+      end += count;
+    }
+    return bytes.subarray(0, end);
+  } finally {
+    closeSync(fd);
+  }
+}

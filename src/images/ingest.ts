@@ -1,0 +1,73 @@
+/** One blob on its way into the content store. */
+import { createHash } from "node:crypto";
+import { closeSync, openSync, writeSync } from "node:fs";
+import { constants } from "node:os";
+import { hasErrno, SystemFailure } from "../core/errors.ts";
+import { type Digest, parseDigest } from "../core/ids.ts";
+import { linuxError } from "../linux/libc.ts";
+import type { Hasher } from "./hasher.ts";
+
+/** Bytes that are written, but not part of the store yet. */
+export interface IngestedBlob {
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Large blobs are hashed on the second core; nobody may rely on the content before this resolves. */
+  readonly digest: Promise<Digest>;
+}
+
+/** Above this, hashing on another thread is worth the way there. Bytes. */
+const largeBlob = 1024 * 1024;
+/** How far the file may run ahead of its hashing before the other thread is told. Bytes. */
+const hashStep = 8 * 1024 * 1024;
+
+/** Writes to a file of a session's directory; small blobs are hashed on the way. */
+export class BlobWriter {
+  private readonly path: string;
+  private readonly hasher: Hasher;
+  private readonly smallHash = createHash("sha256");
+  private fd: number | undefined;
+  private size = 0;
+  /** Bytes that the hasher was told of. */
+  private announced = 0;
+
+  constructor(path: string, hasher: Hasher) {
+    this.path = path;
+    this.hasher = hasher;
+    this.fd = openSync(path, "wx", 0o600);
+  }
+
+  /** `chunk` may be reused by the caller afterwards. @throws LinuxError ENOSPC. */
+  write(chunk: Uint8Array): void {
+    if (this.fd === undefined) throw new SystemFailure(`${this.path} is finished`);
+    try {
+      for (let start = 0; start < chunk.byteLength; ) start += writeSync(this.fd, chunk, start);
+    } catch (error) {
+      if (hasErrno(error, "ENOSPC", "EDQUOT")) throw linuxError("write", constants.errno.ENOSPC, this.path);
+      throw error;
+    }
+    this.size += chunk.byteLength;
+    if (this.size <= largeBlob) this.smallHash.update(chunk);
+    else if (this.size - this.announced >= hashStep) {
+      this.hasher.advance(this.path, this.size);
+      this.announced = this.size;
+    }
+  }
+
+  finish(): IngestedBlob {
+    this.close();
+    const digest =
+      this.size <= largeBlob
+        ? Promise.resolve(parseDigest(`sha256:${this.smallHash.digest("hex")}`))
+        : this.hasher.finish(this.path, this.size);
+    // Someone awaits it later, or the whole session fails before: until then a rejection must not end the process.
+    digest.catch(() => undefined);
+    return { path: this.path, size: this.size, digest };
+  }
+
+  /** Gives up; the session's end removes the file. */
+  close(): void {
+    if (this.fd !== undefined) closeSync(this.fd);
+    this.fd = undefined;
+  }
+}

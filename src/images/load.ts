@@ -1,0 +1,69 @@
+/** `load`: images out of an archive, into the local store. All of them or none. */
+import { InvalidParameter } from "../core/errors.ts";
+import { type Archive, readArchive } from "./archives/archive.ts";
+import { dockerArchive } from "./archives/docker-archive.ts";
+import { legacyArchive } from "./archives/legacy-archive.ts";
+import { ociArchive } from "./archives/oci-archive.ts";
+import { type ImageStores, repairImages } from "./collect.ts";
+import { copy, type ImageSource, idOf } from "./image.ts";
+import type { ByteSource } from "./layers/tar-entry.ts";
+import { localStoreSink, type StoredImage } from "./local-store.ts";
+import { hostPlatform } from "./platform.ts";
+import { type ProgressMessage, progressOf, type Report } from "./progress.ts";
+import { familiarForm } from "./references.ts";
+
+export interface LoadOptions {
+  /** No progress, only `Loaded image: …`. */
+  quiet?: boolean;
+  signal?: AbortSignal;
+}
+
+/**
+ * Takes a docker-archive, an OCI archive, or one that is both; plain, gzip or zstd. A local file may be given by its
+ * path.
+ * @throws InvalidParameter for a bad archive; LinuxError ENOSPC. Then nothing has changed.
+ */
+export function loadImages(
+  stores: ImageStores,
+  source: ByteSource,
+  options: LoadOptions = {},
+): AsyncGenerator<ProgressMessage> {
+  return progressOf(async (report, signal) => {
+    await repairImages(stores);
+    using session = stores.content.openSession();
+    const archive = await readArchive(session, source, signal);
+    const progress = options.quiet ? ignore : report;
+    const sink = localStoreSink(stores, session, { action: "load", report: progress, signal });
+    announce(await copy(sourceOf(archive), sink), report);
+  }, options.signal);
+}
+
+function sourceOf(archive: Archive): ImageSource {
+  if (archive.find("manifest.json") !== undefined) return dockerArchive(archive);
+  if (archive.find("index.json") !== undefined) return ociArchive(archive, hostPlatform());
+  if (archive.find("repositories") !== undefined) return legacyArchive(archive);
+  throw new InvalidParameter(
+    "invalid archive: it has neither manifest.json nor index.json nor repositories, so it holds no image",
+  );
+}
+
+/** Docker's words: a line for each name; where no image of the archive has a name, a line for each id. */
+function announce(stored: readonly StoredImage[], report: Report): void {
+  const line = (text: string) => report({ stream: `${text}\n` });
+  for (const { named, renamed } of stored) {
+    for (const name of named.names.map(familiarForm)) {
+      const before = renamed.get(name);
+      if (before !== undefined) {
+        line(`The image ${name} already exists, renaming the old one with ID ${before} to empty string`);
+      }
+      line(`Loaded image: ${name}`);
+    }
+  }
+  if (stored.every(({ named }) => named.names.length === 0)) {
+    for (const { named } of stored) line(`Loaded image ID: ${idOf(named.image)}`);
+  }
+}
+
+function ignore(): void {
+  // Progress that nobody asked for.
+}

@@ -1,0 +1,194 @@
+/** `rmi`: takes names away and, with the last of them, the image; then what nothing uses any more. */
+import { Conflict } from "../core/errors.ts";
+import { type ImageId, shortId } from "../core/ids.ts";
+import type { ImageDeleteItem } from "../core/objects.ts";
+import { allContainers, type ContainerRecord } from "../state/containers.ts";
+import { appendEvent, ringBell } from "../state/events.ts";
+import { lock } from "../state/locks.ts";
+import type { State } from "../state/state.ts";
+import { collect, type ImageStores, repairImages } from "./collect.ts";
+import type { ContentStore } from "./content.ts";
+import { imageEvent } from "./events.ts";
+import { indexText } from "./index-file.ts";
+import { parseConfig } from "./manifest.ts";
+import {
+  childrenOf,
+  deleteImage,
+  findImage,
+  type ImageRecord,
+  imageById,
+  removeReference,
+} from "./records.ts";
+import {
+  canonicalForm,
+  familiarOfCanonical,
+  parseReference,
+  repositoryOf,
+  withDefaultTag,
+} from "./references.ts";
+
+export interface RemoveOptions {
+  force?: boolean;
+  /** Leave parents that have no name of their own. */
+  noPrune?: boolean;
+}
+
+/**
+ * @returns what was untagged and deleted, in Docker's order: images, then layers, the uppermost first.
+ * @throws NotFound; Conflict in Docker's words when a container, a child or another name is in the way.
+ */
+export async function removeImage(
+  stores: ImageStores,
+  reference: string,
+  options: RemoveOptions = {},
+): Promise<ImageDeleteItem[]> {
+  await repairImages(stores);
+  const { state, content } = stores;
+  // The lock first: with it nobody unpacks a layer for an image that stands on the ones about to go.
+  using _lock = await lock(state.instance, "images");
+  using _session = content.openSession();
+  const items = state.transaction(() => {
+    const removal = new Removal(state, content, options);
+    removal.run(reference);
+    content.writeIndex(indexText(state, content));
+    return removal.items;
+  });
+  ringBell(state.instance);
+  if (!items.some((item) => "Deleted" in item)) return items;
+  const layers = await collect(stores);
+  return [...items, ...layers.map((chainId) => ({ Deleted: chainId }))];
+}
+
+/** The part that is one transaction. Rules and words as in Docker's image service. */
+class Removal {
+  readonly items: ImageDeleteItem[] = [];
+  private readonly state: State;
+  private readonly content: ContentStore;
+  private readonly force: boolean;
+  private readonly prune: boolean;
+  private readonly containers: readonly ContainerRecord[];
+
+  constructor(state: State, content: ContentStore, options: RemoveOptions) {
+    this.state = state;
+    this.content = content;
+    this.force = options.force ?? false;
+    this.prune = !(options.noPrune ?? false);
+    this.containers = allContainers(state);
+  }
+
+  run(reference: string): void {
+    const image = findImage(this.state, reference);
+    if (isIdOf(image, reference)) this.removeById(image);
+    else this.removeByName(image, reference);
+  }
+
+  private removeById(image: ImageRecord): void {
+    if (isSingleReference(image)) {
+      this.checkConflicts(image, { soft: !this.force, names: false });
+      this.untagAll(image);
+    }
+    this.deleteAndPrune(image.id, { force: this.force, quiet: false });
+  }
+
+  private removeByName(image: ImageRecord, reference: string): void {
+    const user = this.containers.find(({ imageId }) => imageId === image.id);
+    if (!this.force && isSingleReference(image) && user !== undefined) {
+      throw new Conflict(
+        `conflict: unable to remove repository reference ${JSON.stringify(reference)} (must force) - ` +
+          `container ${shortId(user.id)} is using its referenced image ${shortId(image.id)}`,
+      );
+    }
+    const name = withDefaultTag(parseReference(reference));
+    this.untag(image, canonicalForm(name.digest === undefined ? name : { ...name, tag: undefined }));
+    const repository = repositoryOf(name);
+    const rest = this.reload(image);
+    const inRepository = (canonical: string) => repositoryOf(parseReference(canonical)) === repository;
+    // Digests of a repository go with its last tag.
+    if (name.digest === undefined && !rest.tags.some(inRepository)) {
+      for (const digest of rest.repoDigests.filter(inRepository)) this.untag(image, digest);
+    }
+    const { tags, repoDigests } = this.reload(image);
+    if (tags.length + repoDigests.length === 0) {
+      this.deleteAndPrune(image.id, { force: this.force, quiet: true });
+    }
+  }
+
+  /** @param quiet a conflict leaves the image and is no failure, unless the image has become of no use to anyone. */
+  private deleteAndPrune(id: ImageId, { force, quiet }: { force: boolean; quiet: boolean }): void {
+    const image = imageById(this.state, id);
+    if (image === undefined) return;
+    const isNamed = image.tags.length + image.repoDigests.length > 0;
+    try {
+      this.checkConflicts(image, { soft: !force, names: true });
+    } catch (error) {
+      const isUsed = this.containers.some(({ imageId }) => imageId === id);
+      if (
+        quiet &&
+        error instanceof Conflict &&
+        (isNamed || isUsed || childrenOf(this.state, id).length > 0)
+      ) {
+        return;
+      }
+      throw error;
+    }
+    this.untagAll(image);
+    appendEvent(this.state, this.event("delete", image));
+    deleteImage(this.state, id);
+    this.items.push({ Deleted: id });
+    if (this.prune && image.parent !== undefined) {
+      this.deleteAndPrune(image.parent, { force: false, quiet: true });
+    }
+  }
+
+  private checkConflicts(image: ImageRecord, consider: { soft: boolean; names: boolean }): void {
+    const fail = (hard: boolean, why: string): never => {
+      const force = hard ? "cannot be forced" : "must be forced";
+      throw new Conflict(`conflict: unable to delete ${shortId(image.id)} (${force}) - ${why}`);
+    };
+    if (childrenOf(this.state, image.id).length > 0) fail(true, "image has dependent child images");
+    const users = this.containers.filter(({ imageId }) => imageId === image.id);
+    const running = users.find(({ state }) => ["running", "paused", "restarting"].includes(state.status));
+    if (running !== undefined) {
+      fail(true, `image is being used by running container ${shortId(running.id)}`);
+    }
+    if (!consider.soft) return;
+    if (consider.names && image.tags.length + image.repoDigests.length > 0) {
+      fail(false, "image is referenced in multiple repositories");
+    }
+    const [stopped] = users;
+    if (stopped !== undefined) fail(false, `image is being used by stopped container ${shortId(stopped.id)}`);
+  }
+
+  private untagAll(image: ImageRecord): void {
+    const { tags, repoDigests } = this.reload(image);
+    for (const name of [...tags, ...repoDigests]) this.untag(image, name);
+  }
+
+  private untag(image: ImageRecord, canonical: string): void {
+    removeReference(this.state, canonical);
+    appendEvent(this.state, this.event("untag", image));
+    this.items.push({ Untagged: familiarOfCanonical(canonical) });
+  }
+
+  private event(action: "untag" | "delete", image: ImageRecord): ReturnType<typeof imageEvent> {
+    return imageEvent(action, image.id, parseConfig(this.content.read(image.id)).config);
+  }
+
+  private reload(image: ImageRecord): ImageRecord {
+    return imageById(this.state, image.id) ?? image;
+  }
+}
+
+/** True when the user gave the image's id or the beginning of it, not a name. */
+function isIdOf(image: ImageRecord, reference: string): boolean {
+  const hex = reference.replace(/^sha256:/, "");
+  return image.id.startsWith(`sha256:${hex}`);
+}
+
+/** At most one tag, and no digests of other repositories. */
+function isSingleReference({ tags, repoDigests }: ImageRecord): boolean {
+  if (tags.length + repoDigests.length <= 1) return true;
+  if (tags.length > 1) return false;
+  const repositories = new Set([...tags, ...repoDigests].map((name) => repositoryOf(parseReference(name))));
+  return repositories.size === 1;
+}

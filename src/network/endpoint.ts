@@ -1,0 +1,225 @@
+/** A container's endpoint on the bridge, from its address to its removal. */
+import { hasErrno, InvalidParameter, SystemFailure, Unavailable } from "../core/errors.ts";
+import { faultPoint } from "../core/fault.ts";
+import { randomId } from "../core/ids.ts";
+import { formatIpv4, formatMac, parseIpv4, parseMac } from "../linux/addresses.ts";
+import { findInterface } from "../linux/interfaces.ts";
+import { closeNamespace, openNamespace, withNetworkNamespace } from "../linux/namespaces.ts";
+import { NetlinkSocket } from "../linux/netlink.ts";
+import { Nftables } from "../linux/nftables.ts";
+import {
+  addAddress,
+  addDefaultRoute,
+  createVeth,
+  deleteLink,
+  findLink,
+  setHairpin,
+  setUp,
+  withoutLinkLocalAddress,
+} from "../linux/rtnetlink.ts";
+import type { State } from "../state/state.ts";
+import { type Bridge, ensureBridge } from "./bridge.ts";
+import { addPublishedPorts, removePublishedPorts } from "./firewall.ts";
+import { forgetFlows } from "./flows.ts";
+import type { Endpoint, EndpointRequest, Reservation } from "./model.ts";
+import { type HeldPort, holdPorts, PortTaken, releaseSockets } from "./ports.ts";
+import { deleteEndpoint, derivedId, findEndpoint, saveEndpoint } from "./records.ts";
+import { chooseAddress, gatewayOf, macOf } from "./subnets.ts";
+
+/** The container's end of the veth. */
+const containerLink = "eth0";
+/** How long to wait for what is about to happen: the end of a conmon that still holds a port, a carrier; milliseconds. */
+const patience = 300;
+const pause = 10;
+
+/**
+ * Gives the container an address and takes its host ports: recorded first, so that `repairNetwork` finds them after
+ * a crash. The bridge is made if it is not there. An endpoint that the container had is replaced.
+ * @throws PortTaken (a Conflict) in Docker's words; InvalidParameter; Unavailable when something is missing or full.
+ */
+export async function reserve(state: State, request: EndpointRequest): Promise<Reservation> {
+  const bridge = await ensureBridge(state);
+  const deadline = performance.now() + patience;
+  for (;;) {
+    try {
+      return reserveNow(state, request, bridge);
+    } catch (error) {
+      if (!(error instanceof PortTaken && error.mayPass) || performance.now() > deadline) throw error;
+      await Bun.sleep(pause);
+    }
+  }
+}
+
+function reserveNow(state: State, request: EndpointRequest, bridge: Bridge): Reservation {
+  let held: HeldPort[] = [];
+  const endpointId = randomId();
+  try {
+    const endpoint = state.transaction(() => {
+      deleteEndpoint(state, request.containerId);
+      const address = chooseAddress(bridge.subnet, usedAddresses(state, bridge.network.id));
+      held = holdPorts(state, request, endpointId);
+      const reserved: Endpoint = {
+        endpointId,
+        networkId: bridge.network.id,
+        networkName: bridge.network.name,
+        containerId: request.containerId,
+        containerName: request.containerName,
+        address: formatIpv4(address),
+        prefixLength: bridge.subnet.prefixLength,
+        gateway: formatIpv4(gatewayOf(bridge.subnet)),
+        mac: formatMac(chosenMac(request) ?? macOf(address)),
+        hostLink: hostLinkOf(state.instance.name, request.containerId),
+        ports: held.map(({ socket: _, ...port }) => port),
+      };
+      saveEndpoint(state, reserved);
+      return reserved;
+    });
+    faultPoint("reserve:recorded");
+    return {
+      endpoint,
+      sockets: held.map(({ socket }) => socket),
+      [Symbol.dispose]: () => releaseSockets(held.splice(0)),
+    };
+  } catch (error) {
+    releaseSockets(held);
+    throw error;
+  }
+}
+
+function usedAddresses(state: State, networkId: string): string[] {
+  return state.db
+    .query<{ address: string }, [string]>("SELECT address FROM endpoints WHERE network_id = ?")
+    .all(networkId)
+    .map(({ address }) => address);
+}
+
+function chosenMac(request: EndpointRequest): Buffer | undefined {
+  if (request.macAddress === undefined || request.macAddress === "") return undefined;
+  const mac = parseMac(request.macAddress);
+  if (mac === undefined) throw new InvalidParameter(`invalid MAC address: ${request.macAddress}`);
+  return mac;
+}
+
+/** At most 15 bytes; the same for the same container of the same instance, so that a crash leaves nothing unknown. */
+function hostLinkOf(instanceName: string, containerId: string): string {
+  return `dv${derivedId(instanceName, containerId).slice(0, 11)}`;
+}
+
+/**
+ * What the host needs before the container starts: its published ports lead to its address. May run while the
+ * runtime makes the container. Idempotent.
+ */
+export function prepareHost(state: State, endpoint: Endpoint): void {
+  if (endpoint.ports.length === 0) return;
+  addPublishedPorts(new Nftables(), state.instance.table, endpoint);
+  forgetFlows(endpoint);
+}
+
+/**
+ * Wires a created, not yet started container: a veth between the bridge and its namespace, address, default
+ * route, loopback. When it returns, packets flow both ways.
+ * @param pid the container's first process. @throws LinuxError ENOENT or ESRCH when it is gone.
+ */
+export async function plug(state: State, endpoint: Endpoint, pid: number): Promise<void> {
+  const address = parseIpv4(endpoint.address);
+  const gateway = parseIpv4(endpoint.gateway);
+  const mac = parseMac(endpoint.mac);
+  if (address === undefined || gateway === undefined || mac === undefined) {
+    throw new SystemFailure(`the record of endpoint ${endpoint.endpointId} is damaged`);
+  }
+  using host = new NetlinkSocket("route");
+  const namespace = openNamespace(`/proc/${pid}/ns/net`);
+  try {
+    const bridge = findInterface(state.instance.bridge);
+    if (bridge === undefined)
+      throw new SystemFailure(`bridge ${state.instance.bridge} is not there any more`);
+    makeVeth(host, endpoint, bridge.index, { name: containerLink, mac, namespace });
+    faultPoint("plug:veth");
+    withNetworkNamespace(namespace, () => {
+      using inside = new NetlinkSocket("route");
+      const link = findInterface(containerLink);
+      if (link === undefined) throw new SystemFailure(`${containerLink} is missing in the container`);
+      inside.batch([
+        setUp("lo"),
+        withoutLinkLocalAddress(containerLink),
+        addAddress(link.index, address, endpoint.prefixLength),
+        setUp(containerLink),
+        addDefaultRoute(gateway),
+      ]);
+    });
+  } finally {
+    closeNamespace(namespace);
+  }
+  // In this order: the first port to carry is what gives the bridge its carrier.
+  await untilOperational(host, endpoint.hostLink);
+  await untilOperational(host, state.instance.bridge);
+}
+
+/**
+ * The kernel notices a link's carrier in a work queue of its own; until then the link drops what it should send,
+ * and a bridge does not forward to it, so that a container's first connection would hang for a second.
+ * Asking for the link makes kernels since 6.8 notice at once; older ones take their time, mostly under 1 ms.
+ */
+async function untilOperational(host: NetlinkSocket, name: string): Promise<void> {
+  const deadline = performance.now() + patience;
+  while (performance.now() < deadline) {
+    const link = findLink(host, name);
+    if (link === undefined) throw new SystemFailure(`link ${name} was removed while it was being plugged in`);
+    if (link.isOperational) return;
+    await Bun.sleep(1);
+  }
+}
+
+function makeVeth(
+  host: NetlinkSocket,
+  endpoint: Endpoint,
+  master: number,
+  peer: { name: string; mac: Buffer; namespace: number },
+): void {
+  const name = endpoint.hostLink;
+  const make = () =>
+    host.batch([
+      createVeth({ name, master, peer }),
+      withoutLinkLocalAddress(name),
+      setHairpin(name),
+      setUp(name),
+    ]);
+  try {
+    make();
+  } catch (error) {
+    if (hasErrno(error, "EOPNOTSUPP", "ENOTSUP")) {
+      throw new Unavailable(
+        "this kernel has no veth links (CONFIG_VETH); load the module (modprobe veth), or use --network host or none",
+        { cause: error },
+      );
+    }
+    if (!hasErrno(error, "EEXIST")) throw error;
+    // The namespace of this container's last run is still being taken down, or a crash left it.
+    host.batch([deleteLink(name)]);
+    make();
+  }
+}
+
+export interface ReleaseOptions {
+  /**
+   * Another process may live on in the container's namespace (`--network container:x`), so that the veth does not
+   * die with it: remove it now. The kernel takes 10–20 ms for that.
+   */
+  readonly removeLink?: boolean;
+}
+
+/**
+ * Gives back everything: port rules first, while the port's rows still keep others away from them; then address
+ * and ports. The veth dies with the namespace. Idempotent.
+ */
+export function release(state: State, containerId: string, options: ReleaseOptions = {}): void {
+  const endpoint = findEndpoint(state, containerId);
+  if (endpoint === undefined) return;
+  if (endpoint.ports.length > 0) removePublishedPorts(new Nftables(), state.instance.table, endpoint.ports);
+  faultPoint("release:rules");
+  if (options.removeLink === true) {
+    using socket = new NetlinkSocket("route");
+    socket.batch([deleteLink(endpoint.hostLink)]);
+  }
+  state.transaction(() => deleteEndpoint(state, containerId));
+}

@@ -1,0 +1,225 @@
+/** Published ports: reading what is asked for, and taking the host's ports. */
+import { readFileSync } from "node:fs";
+import { Conflict, hasErrno, InvalidParameter, SystemFailure, Unavailable } from "../core/errors.ts";
+import type { PortMap } from "../core/objects.ts";
+import { formatIpv4, parseIpv4 } from "../linux/addresses.ts";
+import { closeSocket, holdPort, shareHeldPort } from "../linux/inet-sockets.ts";
+import type { State } from "../state/state.ts";
+import type { EndpointRequest, Protocol, PublishedPort } from "./model.ts";
+
+/** One host port that is asked for: a fixed one, the first free of a range, or any. */
+interface WantedPort {
+  readonly protocol: Protocol;
+  readonly hostIp: string;
+  /** First and last that will do; undefined for any. */
+  readonly range: readonly [number, number] | undefined;
+  readonly containerPort: number;
+}
+
+export interface HeldPort extends PublishedPort {
+  readonly socket: number;
+}
+
+const anyAddress = "0.0.0.0";
+const protocols: readonly string[] = ["tcp", "udp", "sctp"];
+
+function isProtocol(text: string): text is Protocol {
+  return protocols.includes(text);
+}
+
+function parsePort(text: string): number | undefined {
+  return /^[0-9]{1,5}$/.test(text) && Number(text) <= 65535 ? Number(text) : undefined;
+}
+
+/** `80/tcp`, or `80` for TCP. @throws InvalidParameter */
+export function parseContainerPort(text: string): { port: number; protocol: Protocol } {
+  const [number = "", name = "tcp", rest] = text.split("/");
+  const port = parsePort(number);
+  if (port === undefined || rest !== undefined)
+    throw new InvalidParameter(`invalid port specification: ${JSON.stringify(text)}`);
+  const protocol = name.toLowerCase();
+  if (!isProtocol(protocol)) throw new InvalidParameter(`invalid proto: ${name}`);
+  return { port, protocol };
+}
+
+function parseRange(text: string): readonly [number, number] | undefined {
+  if (text === "" || text === "0") return undefined;
+  const [first = "", last = first, rest] = text.split("-");
+  const [from, to] = [parsePort(first), parsePort(last)];
+  if (from === undefined || to === undefined || rest !== undefined || to < from) {
+    throw new InvalidParameter(`invalid port specification: ${JSON.stringify(text)}`);
+  }
+  return [from, to];
+}
+
+function parseHostIp(text: string | undefined): string {
+  if (text === undefined || text === "") return anyAddress;
+  if (text.includes(":")) {
+    throw new InvalidParameter(
+      `cannot publish on ${text}: the bridge network has no IPv6 addresses; publish on an IPv4 address`,
+    );
+  }
+  if (parseIpv4(text) === undefined) throw new InvalidParameter(`invalid IP address: ${text}`);
+  return text;
+}
+
+/** What the bindings ask for, in their order. @throws InvalidParameter */
+export function parsePortBindings(bindings: PortMap | null | undefined): WantedPort[] {
+  return Object.entries(bindings ?? {}).flatMap(([key, hostPorts]) => {
+    const { port, protocol } = parseContainerPort(key);
+    // No host port is given: any.
+    return (hostPorts === null || hostPorts.length === 0 ? [{}] : hostPorts).map((binding) => ({
+      protocol,
+      hostIp: parseHostIp(binding.HostIp),
+      range: parseRange(binding.HostPort ?? ""),
+      containerPort: port,
+    }));
+  });
+}
+
+/** For `create`: says at once what `start` could never do. @throws InvalidParameter */
+export function checkPortBindings(bindings: PortMap | null | undefined): void {
+  parsePortBindings(bindings);
+}
+
+function wantedPorts(request: EndpointRequest): WantedPort[] {
+  const wanted = parsePortBindings(request.portBindings);
+  if (request.publishAll !== true) return wanted;
+  const exposed = (request.exposedPorts ?? [])
+    .map(parseContainerPort)
+    .filter(
+      ({ port, protocol }) => !wanted.some((one) => one.containerPort === port && one.protocol === protocol),
+    )
+    .map(({ port, protocol }) => ({ protocol, hostIp: anyAddress, range: undefined, containerPort: port }));
+  return [...wanted, ...exposed];
+}
+
+/** net.ipv4.ip_local_port_range: where Docker, too, takes its random ports from. */
+function randomPorts(): Iterable<number> {
+  const [first, last] = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "latin1")
+    .trim()
+    .split(/\s+/)
+    .map(Number);
+  if (first === undefined || last === undefined || !(last >= first)) {
+    throw new SystemFailure("cannot read net.ipv4.ip_local_port_range");
+  }
+  const count = last - first + 1;
+  const start = Math.floor(Math.random() * count);
+  return Array.from({ length: count }, (_, step) => first + ((start + step) % count));
+}
+
+function candidates(range: WantedPort["range"]): Iterable<number> {
+  if (range === undefined) return randomPorts();
+  const [first, last] = range;
+  return Array.from({ length: last - first + 1 }, (_, step) => first + step);
+}
+
+/** A port that could not be had: held by one of our own containers, or by anything else on this host. */
+export class PortTaken extends Conflict {
+  /** A foreign process or a conmon that is just about to end: worth another try in a moment. */
+  readonly mayPass: boolean;
+  constructor(message: string, mayPass: boolean) {
+    super(message);
+    this.mayPass = mayPass;
+  }
+}
+
+/**
+ * Takes all host ports of the request: all or none. To be called in a transaction, that records them.
+ * @throws PortTaken, in Docker's words for the endpoint.
+ */
+export function holdPorts(state: State, request: EndpointRequest, endpointId: string): HeldPort[] {
+  const held: HeldPort[] = [];
+  try {
+    for (const wanted of wantedPorts(request)) held.push(holdOne(state, request, wanted, held, endpointId));
+    return held;
+  } catch (error) {
+    releaseSockets(held);
+    throw error;
+  }
+}
+
+export function releaseSockets(held: readonly HeldPort[]): void {
+  for (const { socket } of held) closeSocket(socket);
+}
+
+function holdOne(
+  state: State,
+  request: EndpointRequest,
+  wanted: WantedPort,
+  held: readonly HeldPort[],
+  endpointId: string,
+): HeldPort {
+  const { protocol, hostIp, containerPort } = wanted;
+  let refusal: PortTaken | undefined;
+  for (const hostPort of candidates(wanted.range)) {
+    if (
+      isRecorded(state, protocol, hostIp, hostPort) ||
+      held.some((one) => clashes(one, protocol, hostIp, hostPort))
+    ) {
+      refusal ??= new PortTaken(
+        `${failedEndpoint(request, endpointId)}: Bind for ${hostIp}:${hostPort} failed: port is already allocated`,
+        false,
+      );
+      continue;
+    }
+    const socket = tryHold(request, protocol, hostIp, hostPort);
+    if (socket !== undefined) return { protocol, hostIp, hostPort, containerPort, socket };
+    refusal ??= new PortTaken(
+      `${failedEndpoint(request, endpointId)}: Error starting userland proxy: listen ${protocol}4 ${hostIp}:${hostPort}: bind: address already in use`,
+      true,
+    );
+  }
+  throw refusal ?? new Unavailable(`${failedEndpoint(request, endpointId)}: all ports are allocated`);
+}
+
+function failedEndpoint(request: EndpointRequest, endpointId: string): string {
+  return `driver failed programming external connectivity on endpoint ${request.containerName} (${endpointId})`;
+}
+
+/** The socket; undefined when the port is in use. */
+function tryHold(
+  request: EndpointRequest,
+  protocol: Protocol,
+  hostIp: string,
+  hostPort: number,
+): number | undefined {
+  const address = parseIpv4(hostIp) ?? 0;
+  try {
+    return holdPort(protocol, address, hostPort);
+  } catch (error) {
+    if (hasErrno(error, "EPROTONOSUPPORT", "ESOCKTNOSUPPORT")) {
+      throw new Unavailable(
+        `this kernel has no ${protocol.toUpperCase()}; load the module (modprobe ${protocol})`,
+        { cause: error },
+      );
+    }
+    if (hasErrno(error, "EADDRNOTAVAIL")) {
+      throw new InvalidParameter(
+        `driver failed programming external connectivity on endpoint ${request.containerName}: listen ${protocol}4 ${formatIpv4(address)}:${hostPort}: bind: cannot assign requested address`,
+        { cause: error },
+      );
+    }
+    if (!hasErrno(error, "EADDRINUSE")) throw error;
+    const { previousHolder } = request;
+    return previousHolder === undefined
+      ? undefined
+      : shareHeldPort(previousHolder, protocol, address, hostPort);
+  }
+}
+
+function clashes(port: PublishedPort, protocol: Protocol, hostIp: string, hostPort: number): boolean {
+  const sameAddress = port.hostIp === hostIp || port.hostIp === anyAddress || hostIp === anyAddress;
+  return port.protocol === protocol && port.hostPort === hostPort && sameAddress;
+}
+
+/** Is the port one of this instance's containers'? An address and all addresses exclude each other. */
+function isRecorded(state: State, protocol: Protocol, hostIp: string, hostPort: number): boolean {
+  const row = state.db
+    .query<{ found: number }, [string, number, string, string]>(
+      `SELECT 1 AS found FROM ports WHERE protocol = ?1 AND host_port = ?2
+       AND (host_ip = ?3 OR host_ip = ?4 OR ?3 = ?4) LIMIT 1`,
+    )
+    .get(protocol, hostPort, hostIp, anyAddress);
+  return row !== null;
+}

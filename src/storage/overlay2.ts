@@ -1,0 +1,193 @@
+/**
+ * overlay2: each snapshot is an upper directory; mounting stacks it on those of its ancestors.
+ *
+ *     <data root>/overlay2/<short>/diff     what this snapshot adds, with overlay's own whiteouts
+ *                                 /work     overlay's scratch space
+ *                                 /merged   where the stack is mounted
+ *
+ * linux/Documentation/filesystems/overlayfs.rst
+ */
+import { chmodSync, chownSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { hasErrno, messageOf, Unavailable } from "../core/errors.ts";
+import { removeTree } from "../linux/directories.ts";
+import {
+  type FileSystemOption,
+  inDirectory,
+  isMountPoint,
+  mount,
+  mountFileSystem,
+  unmountIfMounted,
+} from "../linux/mounts.ts";
+import { deviceNumber, makeNodeAt, nodeType, statusAt } from "../linux/nodes.ts";
+import { atCurrentDirectory, closeFile, openDirectory } from "../linux/paths.ts";
+import { setXattr } from "../linux/xattrs.ts";
+import type { StorageBackend } from "./backend.ts";
+import { treeUsage } from "./usage.ts";
+
+/**
+ * Options of every mount. Layers must stay plain trees that can be read without a mount and shared between
+ * stacks: no redirects, no metadata-only copies, no index of hard links.
+ */
+const fixedOptions: readonly FileSystemOption[] = [
+  ["index", "off"],
+  ["metacopy", "off"],
+  ["redirect_dir", "nofollow"],
+];
+
+export function overlay2Backend(dataRoot: string): StorageBackend {
+  const root = join(dataRoot, "overlay2");
+  const part = (directory: string, name: "diff" | "work" | "merged") => join(root, directory, name);
+
+  return {
+    driver: "overlay2",
+    root,
+
+    create: async (directory, lower) => {
+      const top = join(root, directory);
+      mkdirSync(top, 0o710);
+      mkdirSync(join(top, "diff"), 0o755);
+      mkdirSync(join(top, "work"), 0o700);
+      mkdirSync(join(top, "merged"), 0o700);
+      const parent = lower[0];
+      if (parent !== undefined) inheritRoot(part(parent, "diff"), part(directory, "diff"));
+    },
+
+    mount: (directory, lower, options) => {
+      const target = part(directory, "merged");
+      if (isMountPoint(target)) return target;
+      // After a volatile mount overlay refuses the next one, as it cannot know whether the machine crashed in
+      // between. Whoever asked for `volatile` has said that this does not matter.
+      removeTree(join(part(directory, "work"), "work", "incompat", "volatile"));
+      mountStack({ root, directory, lower, volatile: options.volatile }, target);
+      return target;
+    },
+
+    unmount: (directory) => {
+      unmountIfMounted(part(directory, "merged"));
+    },
+
+    rootPath: (directory) => part(directory, "merged"),
+
+    target: (directory, lower) => ({
+      path: part(directory, "diff"),
+      whiteouts: "overlay",
+      lower: lower.map((name) => part(name, "diff")),
+    }),
+
+    usage: (directory) => treeUsage(part(directory, "diff")),
+
+    describe: (directory, lower) => ({
+      ...(lower.length === 0 ? {} : { LowerDir: lower.map((name) => part(name, "diff")).join(":") }),
+      MergedDir: part(directory, "merged"),
+      UpperDir: part(directory, "diff"),
+      WorkDir: part(directory, "work"),
+    }),
+  };
+}
+
+/** The root directory of a stack shows the mode and owner of its topmost layer. */
+function inheritRoot(parent: string, child: string): void {
+  const { mode, uid, gid } = statusAt(atCurrentDirectory, parent);
+  if (uid !== 0 || gid !== 0) chownSync(child, uid, gid);
+  chmodSync(child, mode & 0o7777);
+}
+
+interface Stack {
+  root: string;
+  directory: string;
+  lower: readonly string[];
+  volatile: boolean;
+}
+
+/** Kernels before 6.5 know no `lowerdir+`; found out once. */
+const hasLowerdirPlus = true;
+
+function mountStack(stack: Stack, target: string): void {
+  const { root, directory } = stack;
+  // A stack needs a lower directory; `merged` is empty as long as nothing is mounted on it.
+  const lower =
+    stack.lower.length === 0 ? [join(directory, "merged")] : stack.lower.map((name) => `${name}/diff`);
+  const flags: FileSystemOption[] = stack.volatile ? [["volatile"]] : [];
+  if (hasLowerdirPlus) {
+    try {
+      mountFileSystem("overlay", target, [
+        ["source", "overlay"],
+        ...lower.map((name): FileSystemOption => ["lowerdir+", join(root, name)]),
+        ["upperdir", join(root, directory, "diff")],
+        ["workdir", join(root, directory, "work")],
+        ...fixedOptions,
+        ...flags,
+      ]);
+      return;
+    } catch (error) {
+      // ENAMETOOLONG, EINVAL: also paths of more than 255 bytes, which fsconfig does not take.
+      if (!hasErrno(error, "ENOSYS", "EINVAL", "ENAMETOOLONG", "EPERM")) throw error;
+    }
+  }
+  mountByOptionString(root, lower, directory, flags, target);
+}
+
+/** mount(2) takes one page of options: names relative to the driver's root keep 128 layers below that. */
+function mountByOptionString(
+  root: string,
+  lower: readonly string[],
+  directory: string,
+  flags: readonly FileSystemOption[],
+  target: string,
+): void {
+  const options = [
+    `lowerdir=${lower.join(":")}`,
+    `upperdir=${directory}/diff`,
+    `workdir=${directory}/work`,
+    ...[...fixedOptions, ...flags].map((option) => option.join("=")),
+  ].join(",");
+  const fd = openDirectory(root);
+  try {
+    inDirectory(fd, () => mount("overlay", target, "overlay", 0, options));
+  } finally {
+    closeFile(fd);
+  }
+}
+
+const wayOut = "use another --data-root, or --storage-driver vfs (which copies whole trees)";
+
+/**
+ * Tries what overlay2 needs on the file system of `dataRoot`: whiteouts, trusted xattrs, a mount.
+ * @throws Unavailable that names what is missing and the way out.
+ */
+export function probeOverlay2(dataRoot: string): void {
+  const probe = join(dataRoot, `.overlay2-probe-${process.pid}`);
+  const step = (missing: string, work: () => void) => {
+    try {
+      work();
+    } catch (error) {
+      throw new Unavailable(`overlay2 cannot be used: ${missing} (${messageOf(error)}); ${wayOut}`, {
+        cause: error,
+      });
+    }
+  };
+  removeTree(probe);
+  for (const name of ["lower", "stack/diff", "stack/work", "stack/merged"]) {
+    mkdirSync(join(probe, name), { recursive: true });
+  }
+  try {
+    const fd = openDirectory(probe);
+    try {
+      step("the file system of the data root, or this user, cannot make device nodes", () =>
+        makeNodeAt(fd, "whiteout", nodeType.characterDevice, deviceNumber(0, 0)),
+      );
+    } finally {
+      closeFile(fd);
+    }
+    step("the file system of the data root keeps no trusted.* extended attributes", () =>
+      setXattr(join(probe, "lower"), "trusted.overlay.opaque", Buffer.from("y")),
+    );
+    step("the kernel cannot mount overlay here (is the module there? `modprobe overlay`)", () =>
+      mountByOptionString(probe, ["lower"], "stack", [], join(probe, "stack/merged")),
+    );
+  } finally {
+    unmountIfMounted(join(probe, "stack/merged"));
+    removeTree(probe);
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * The life cycle that all drivers share: records first, then directories; locks between processes; repair.
+ *
+ * Locks: whoever makes or removes a directory holds `<root>/lock` shared, `sweep` takes it exclusively for the
+ * half-made ones; mounting and unmounting one snapshot hold its own directory. Neither waits for the other kind
+ * while it is held in the opposite order: root lock, then directory.
+ */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { faultPoint } from "../core/fault.ts";
+import { readDirectory, removeTree } from "../linux/directories.ts";
+import { syncFileSystem } from "../linux/disks.ts";
+import { closeLockFile, openLockFile, tryLock } from "../linux/flock.ts";
+import { closeFile, openDirectory } from "../linux/paths.ts";
+import type { State } from "../state/state.ts";
+import type { StorageBackend } from "./backend.ts";
+import { openRecords, type SnapshotRecords } from "./records.ts";
+import type { LayerTarget, SnapshotInfo, Snapshotter } from "./snapshotter.ts";
+
+export class RecordedSnapshotter implements Snapshotter {
+  readonly driver: string;
+  readonly #backend: StorageBackend;
+  readonly #records: SnapshotRecords;
+  readonly #state: State;
+
+  constructor(state: State, backend: StorageBackend) {
+    this.driver = backend.driver;
+    this.#backend = backend;
+    this.#records = openRecords(state, backend.driver);
+    this.#state = state;
+    mkdirSync(backend.root, { recursive: true, mode: 0o710 });
+  }
+
+  async prepare(key: string, parent: string | undefined): Promise<void> {
+    using _making = await this.#lockRoot("shared");
+    const directory = this.#records.reserve(key, parent);
+    faultPoint("snapshot:reserved");
+    try {
+      await this.#backend.create(directory, this.#records.ancestors(key));
+    } catch (error) {
+      this.#destroy(directory);
+      throw error;
+    }
+    faultPoint("snapshot:made");
+    this.#records.activate(directory);
+  }
+
+  async mount(key: string, options: { volatile?: boolean } = {}): Promise<string> {
+    const { directory } = this.#records.get(key);
+    using _mounting = await this.#lockDirectory(directory);
+    return this.#backend.mount(directory, this.#records.ancestors(key), {
+      volatile: options.volatile === true,
+    });
+  }
+
+  async unmount(key: string): Promise<void> {
+    const row = this.#records.find(key);
+    if (row === undefined) return;
+    using _mounting = await this.#lockDirectory(row.directory);
+    this.#backend.unmount(row.directory);
+  }
+
+  mountPath(key: string): string {
+    return this.#backend.rootPath(this.#records.get(key).directory);
+  }
+
+  async layerTarget(key: string): Promise<LayerTarget> {
+    return this.#backend.target(this.#records.get(key).directory, this.#records.ancestors(key));
+  }
+
+  async commit(key: string, name: string): Promise<void> {
+    const { directory } = this.#records.get(key);
+    using _mounting = await this.#lockDirectory(directory);
+    this.#records.commit(key, name);
+    // After the record: a conflict must leave the active snapshot as it was, mounted or not.
+    this.#backend.unmount(directory);
+  }
+
+  async remove(key: string): Promise<void> {
+    using _removing = await this.#lockRoot("shared");
+    const directory = this.#records.condemn(key);
+    if (directory === undefined) return;
+    faultPoint("snapshot:condemned");
+    this.#destroy(directory);
+  }
+
+  async usage(key: string): Promise<{ bytes: number; inodes: number }> {
+    return this.#backend.usage(this.#records.get(key).directory, this.#records.ancestors(key));
+  }
+
+  async describe(key: string): Promise<Record<string, string>> {
+    return this.#backend.describe(this.#records.get(key).directory, this.#records.ancestors(key));
+  }
+
+  async has(key: string): Promise<boolean> {
+    return this.#records.find(key) !== undefined;
+  }
+
+  async list(): Promise<SnapshotInfo[]> {
+    return this.#records.list();
+  }
+
+  async sync(): Promise<void> {
+    syncFileSystem(this.#backend.root);
+    // The records lie on the same file system unless someone mounted one in between.
+    this.#state.makeDurable();
+  }
+
+  async sweep(isUsed: (info: SnapshotInfo) => boolean): Promise<void> {
+    for (const info of this.#records.list()) {
+      if (info.state === "active" && !isUsed(info)) await this.remove(info.key);
+    }
+    // Somebody makes or removes a snapshot right now: what looks half-made may be just that.
+    using alone = this.#lockRootIfFree();
+    if (alone === undefined) return;
+    for (const directory of this.#records.unfinished()) this.#destroy(directory);
+    const known = this.#records.directories();
+    for (const directory of directoriesIn(this.#backend.root)) {
+      if (!known.has(directory)) this.#destroy(directory);
+    }
+  }
+
+  #destroy(directory: string): void {
+    this.#backend.unmount(directory);
+    removeTree(join(this.#backend.root, directory));
+    faultPoint("snapshot:destroyed");
+    this.#records.forget(directory);
+  }
+
+  async #lockRoot(mode: "shared" | "exclusive"): Promise<Disposable> {
+    const path = join(this.#backend.root, "lock");
+    return waitForLock(openLockFile(path), mode, path);
+  }
+
+  #lockRootIfFree(): Disposable | undefined {
+    const path = join(this.#backend.root, "lock");
+    const fd = openLockFile(path);
+    if (tryLock(fd, "exclusive", path)) return { [Symbol.dispose]: () => closeLockFile(fd) };
+    closeLockFile(fd);
+    return undefined;
+  }
+
+  async #lockDirectory(directory: string): Promise<Disposable> {
+    const path = join(this.#backend.root, directory);
+    return waitForLock(openDirectory(path), "exclusive", path);
+  }
+}
+
+const longestPause = 16;
+
+async function waitForLock(fd: number, mode: "shared" | "exclusive", path: string): Promise<Disposable> {
+  try {
+    for (let pause = 1; !tryLock(fd, mode, path); pause = Math.min(pause * 2, longestPause)) {
+      await Bun.sleep(pause);
+    }
+  } catch (error) {
+    closeFile(fd);
+    throw error;
+  }
+  return { [Symbol.dispose]: () => closeFile(fd) };
+}
+
+function directoriesIn(path: string): string[] {
+  const fd = openDirectory(path);
+  try {
+    return readDirectory(fd)
+      .map((entry) => entry.name)
+      .filter((name) => name !== "lock");
+  } finally {
+    closeFile(fd);
+  }
+}

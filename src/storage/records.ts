@@ -1,0 +1,158 @@
+/**
+ * The rows of the snapshots table, for one driver. Every change of state is one transaction:
+ *
+ *     reserve ─▶ preparing ─▶ active ─▶ committed
+ *                    └──────────┴────────┴──▶ removing ─▶ (row deleted)
+ *
+ * A row is there before its directory and goes after it, so that a directory without a row is always garbage.
+ */
+import { randomBytes } from "node:crypto";
+import { Conflict, NotFound } from "../core/errors.ts";
+import type { State } from "../state/state.ts";
+import type { SnapshotInfo } from "./snapshotter.ts";
+
+export interface SnapshotRow {
+  key: string;
+  /** Short name of the directory below the driver's root. */
+  directory: string;
+  parent: string | null;
+  state: "preparing" | "active" | "committed" | "removing";
+}
+
+export interface SnapshotRecords {
+  /** Claims `key` and a fresh directory name. @throws Conflict, NotFound as `prepare` does. */
+  reserve(key: string, parent: string | undefined): string;
+  activate(directory: string): void;
+  /** @throws NotFound when there is no active or committed snapshot of that key. */
+  get(key: string): SnapshotRow;
+  find(key: string): SnapshotRow | undefined;
+  /** Directories of all ancestors of a snapshot, the parent first. */
+  ancestors(key: string): string[];
+  commit(key: string, name: string): void;
+  /** Marks for removal and frees the key; undefined when it is not there. @throws Conflict when it is a parent. */
+  condemn(key: string): string | undefined;
+  forget(directory: string): void;
+  list(): SnapshotInfo[];
+  /** Directories of rows that a crash left half-made or half-removed. */
+  unfinished(): string[];
+  directories(): Set<string>;
+}
+
+export function openRecords(state: State, driver: string): SnapshotRecords {
+  const { db } = state;
+  const byKey = db.query<SnapshotRow, [string, string]>(
+    "SELECT key, directory, parent, state FROM snapshots WHERE key = ? AND driver = ?",
+  );
+
+  function find(key: string): SnapshotRow | undefined {
+    const row = byKey.get(key, driver);
+    return row === null || row.state === "preparing" || row.state === "removing" ? undefined : row;
+  }
+
+  function get(key: string): SnapshotRow {
+    const row = find(key);
+    if (row === undefined) throw new NotFound(`snapshot ${key} does not exist`);
+    return row;
+  }
+
+  function expectFree(key: string): void {
+    const taken = db.query<{ state: string }, [string]>("SELECT state FROM snapshots WHERE key = ?").get(key);
+    if (taken !== null) throw new Conflict(`snapshot ${key} already exists`);
+  }
+
+  return {
+    find,
+    get,
+
+    reserve: (key, parent) => {
+      const directory = shortName();
+      state.transaction(() => {
+        expectFree(key);
+        if (parent !== undefined && get(parent).state !== "committed") {
+          throw new NotFound(`snapshot ${parent} is not committed, so that nothing can stand on it`);
+        }
+        db.query(
+          "INSERT INTO snapshots (key, directory, parent, state, driver) VALUES (?, ?, ?, 'preparing', ?)",
+        ).run(key, directory, parent ?? null, driver);
+      });
+      return directory;
+    },
+
+    activate: (directory) => {
+      db.query("UPDATE snapshots SET state = 'active' WHERE directory = ? AND state = 'preparing'").run(
+        directory,
+      );
+    },
+
+    ancestors: (key) =>
+      db
+        .query<{ directory: string }, [string]>(
+          `WITH RECURSIVE stack (depth, key) AS (
+             SELECT 1, parent FROM snapshots WHERE key = ?
+             UNION ALL
+             SELECT depth + 1, snapshots.parent FROM stack JOIN snapshots ON snapshots.key = stack.key
+           )
+           SELECT directory FROM stack JOIN snapshots ON snapshots.key = stack.key ORDER BY depth`,
+        )
+        .all(key)
+        .map((row) => row.directory),
+
+    commit: (key, name) => {
+      state.transaction(() => {
+        if (get(key).state !== "active") throw new Conflict(`snapshot ${key} is committed already`);
+        if (name !== key) expectFree(name);
+        db.query("UPDATE snapshots SET key = ?, state = 'committed' WHERE key = ?").run(name, key);
+      });
+    },
+
+    condemn: (key) =>
+      state.transaction(() => {
+        const row = find(key);
+        if (row === undefined) return undefined;
+        const child = db
+          .query<{ key: string }, [string]>("SELECT key FROM snapshots WHERE parent = ? LIMIT 1")
+          .get(key);
+        if (child !== null) throw new Conflict(`snapshot ${key} has dependent children: ${child.key}`);
+        db.query("UPDATE snapshots SET key = ?, parent = NULL, state = 'removing' WHERE key = ?").run(
+          `removing:${row.directory}`,
+          key,
+        );
+        return row.directory;
+      }),
+
+    forget: (directory) => {
+      db.query("DELETE FROM snapshots WHERE directory = ?").run(directory);
+    },
+
+    list: () =>
+      db
+        .query<{ key: string; state: "active" | "committed"; parent: string | null }, [string]>(
+          "SELECT key, state, parent FROM snapshots WHERE driver = ? AND state IN ('active', 'committed') ORDER BY rowid",
+        )
+        .all(driver)
+        .map((row) => ({ key: row.key, state: row.state, parent: row.parent ?? undefined })),
+
+    unfinished: () =>
+      db
+        .query<{ directory: string }, [string]>(
+          "SELECT directory FROM snapshots WHERE driver = ? AND state IN ('preparing', 'removing')",
+        )
+        .all(driver)
+        .map((row) => row.directory),
+
+    directories: () =>
+      new Set(
+        db
+          .query<{ directory: string }, [string]>("SELECT directory FROM snapshots WHERE driver = ?")
+          .all(driver)
+          .map((row) => row.directory),
+      ),
+  };
+}
+
+const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
+
+/** Ten characters, 50 random bits: short, because overlay names each lower directory in its options. */
+function shortName(): string {
+  return Array.from(randomBytes(10), (byte) => alphabet.charAt(byte & 31)).join("");
+}
