@@ -175,5 +175,5 @@ async function startSleeper(subject: Subject, name: string): Promise<void> {
 
 async function removeAll(subject: Subject): Promise<void> {
   const ids = (await run(subject, ["ps", "-aq"])).split("\n").filter((id) => id !== "");
-  await inParallel(ids.length, 4, (index) => run(subject, ["rm", "-f", ids[index] ?? ""]));
+  await inParallel(ids.length, 4, (index) => run(subject, [...subject.removal, ids[index] ?? ""]));
 }

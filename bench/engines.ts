@@ -20,6 +20,8 @@ export interface Subject extends AsyncDisposable {
   /** The command line before the verb. */
   readonly command: readonly string[];
   readonly environment: Record<string, string>;
+  /** Removes running containers without waiting for them to end by themselves; their ids come after it. */
+  readonly removal: readonly string[];
   /** Part of the arguments or environment of all its processes that are not a container's own. */
   readonly mark: string;
 }
@@ -46,10 +48,11 @@ export function startDavit(executable: string): Subject {
     name: "davit",
     version: versions.filter((version) => version !== "").join(", "),
     command: [executable],
+    removal: ["rm", "-f"],
     environment,
     mark: top,
     async [Symbol.asyncDispose]() {
-      await removeContainers([executable], environment);
+      await removeContainers(this);
       await tearDown(ownershipOf(describeInstance(environment.DAVIT_DATA_ROOT, environment.DAVIT_EXEC_ROOT)));
       rmSync(top, { recursive: true, force: true });
     },
@@ -67,17 +70,19 @@ export async function startDocker(): Promise<Subject | undefined> {
   const environment = { DOCKER_HOST: daemon.host, DOCKER_CONTEXT: "" };
   const client = firstLine(outputOf(["docker", "--version"]));
   const server = outputOf(["docker", "version", "--format", "{{.Server.Version}}"], environment);
-  return {
+  const subject: Subject = {
     name: "Docker",
     version: `dockerd ${server} (${firstLine(outputOf(["runc", "--version"]))}), ${client}`,
     command: ["docker"],
+    removal: ["rm", "-f"],
     environment,
     mark: daemon.host.replace("unix://", "").replace(/\/docker\.sock$/, ""),
     async [Symbol.asyncDispose]() {
-      await removeContainers(["docker"], environment);
+      await removeContainers(subject);
       await daemon[Symbol.asyncDispose]();
     },
   };
+  return subject;
 }
 
 /** Podman with storage and state of its own. */
@@ -104,10 +109,12 @@ export function startPodman(): Subject | undefined {
     name: "Podman",
     version: `${firstLine(outputOf(["podman", "--version"]))}, ${firstLine(outputOf(["crun", "--version"]))}`,
     command,
+    // Its own -f first asks politely for ten seconds.
+    removal: ["rm", "-f", "--time", "0"],
     environment: { CONTAINERS_CONF: configuration },
     mark: top,
     async [Symbol.asyncDispose]() {
-      await removeContainers(command, { CONTAINERS_CONF: configuration });
+      await removeContainers(this);
       for (const path of mountPoints().toReversed()) {
         if (path.startsWith(`${top}/`)) unmountIfMounted(path);
       }
@@ -116,12 +123,9 @@ export function startPodman(): Subject | undefined {
   };
 }
 
-async function removeContainers(
-  command: readonly string[],
-  environment: Record<string, string>,
-): Promise<void> {
+async function removeContainers({ command, environment, removal }: Subject): Promise<void> {
   const ids = outputOf([...command, "ps", "-aq"], environment)
     .split("\n")
     .filter((id) => id !== "");
-  if (ids.length > 0) outputOf([...command, "rm", "-f", ...ids], environment);
+  if (ids.length > 0) outputOf([...command, ...removal, ...ids], environment);
 }

@@ -21,11 +21,13 @@ import {
   renameSync,
   rmSync,
   statSync,
+  truncateSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { hasErrno, NotFound, SystemFailure } from "../core/errors.ts";
-import { type Digest, isDigest } from "../core/ids.ts";
+import { type Digest, isDigest, randomId } from "../core/ids.ts";
 import { isAlive, startTimeOf } from "../linux/processes.ts";
 import { Hasher } from "./hasher.ts";
 import { BlobWriter, type IngestedBlob } from "./ingest.ts";
@@ -64,6 +66,10 @@ export interface IngestSession extends Disposable {
   hold(digest: Digest): IngestedBlob | undefined;
   /** Makes an ingested blob part of the store. Durable after the next syncfs. */
   adopt(blob: IngestedBlob, digest: Digest): void;
+  /** Removes all that was not adopted, now. */
+  clear(): void;
+  /** Leaves the session to the next command, as if this process had died. */
+  abandon(): void;
 }
 
 /** Opens the store of a data root. Makes nothing until something is written. */
@@ -129,6 +135,11 @@ function openSession(path: string, blobs: string): IngestSession {
       if (existsSync(target)) rmSync(blob.path, { force: true });
       else renameSync(blob.path, target);
     },
+    clear: () => {
+      hasher.close();
+      for (const name of namesIn(directory)) removeNow(join(directory, name));
+    },
+    abandon: () => renameSync(directory, join(path, "ingest", `0.0.${randomId()}`)),
     [Symbol.dispose]: () => {
       hasher.close();
       rmSync(directory, { recursive: true, force: true });
@@ -141,6 +152,13 @@ function makeLayout(path: string, blobs: string): void {
   mkdirSync(join(path, "ingest"), { recursive: true, mode: 0o700 });
   const marker = join(path, "oci-layout");
   if (!existsSync(marker)) writeFileSync(marker, `{"imageLayoutVersion":"1.0.0"}`);
+}
+
+/** Gives the room back at once, even while the hashing thread has the file open. */
+function removeNow(path: string): void {
+  // More than one name: the store's own blob, which the session only holds on to.
+  if (statSync(path).nlink === 1) truncateSync(path);
+  unlinkSync(path);
 }
 
 function isOwned(session: string): boolean {

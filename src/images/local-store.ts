@@ -3,7 +3,7 @@
  * under the "images" lock, makes all of it durable with one sync, and records it in one transaction. A failure or a
  * kill before that transaction leaves only what the next command collects.
  */
-import { InvalidParameter } from "../core/errors.ts";
+import { hasErrno, InvalidParameter, SystemFailure } from "../core/errors.ts";
 import { faultPoint } from "../core/fault.ts";
 import { type ChainId, type Digest, randomId } from "../core/ids.ts";
 import { appendEvent, ringBell } from "../state/events.ts";
@@ -61,11 +61,27 @@ export function localStoreSink(
       try {
         return await store(stores, session, pending, options);
       } catch (error) {
-        await collect(stores);
-        throw error;
+        await undo(stores, session);
+        throw hasErrno(error, "SQLITE_FULL") ? databaseFull(stores.state, error) : error;
       }
     },
   };
+}
+
+/** Removes what a failed commit unpacked and adopted. */
+async function undo(stores: ImageStores, session: IngestSession): Promise<void> {
+  // First the blobs: where the disk is full, the database has no room for the removals before.
+  session.clear();
+  try {
+    await collect(stores);
+  } catch {
+    // What made the commit fail may hinder this too, and is what the user must hear of: the next command collects.
+    session.abandon();
+  }
+}
+
+function databaseFull(state: State, cause: unknown): SystemFailure {
+  return new SystemFailure(`write ${state.instance.dataRoot}/davit.db: no space left on device`, { cause });
 }
 
 async function store(

@@ -221,3 +221,12 @@ export function tryStatusAt(directory: number, name: string): NodeStatus | undef
     device: (BigInt(view.getUint32(136, true)) << 32n) | BigInt(view.getUint32(140, true)),
   };
 }
+
+/** Overlay's mark of a deletion: a character device with number 0/0. */
+export function isWhiteout(status: NodeStatus): boolean {
+  return (
+    (status.mode & nodeType.mask) === nodeType.characterDevice &&
+    status.deviceMajor === 0 &&
+    status.deviceMinor === 0
+  );
+}

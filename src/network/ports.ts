@@ -153,22 +153,16 @@ function holdOne(
   const { protocol, hostIp, containerPort } = wanted;
   let refusal: PortTaken | undefined;
   for (const hostPort of candidates(wanted.range)) {
-    if (
-      isRecorded(state, protocol, hostIp, hostPort) ||
-      held.some((one) => clashes(one, protocol, hostIp, hostPort))
-    ) {
-      refusal ??= new PortTaken(
-        `${failedEndpoint(request, endpointId)}: Bind for ${hostIp}:${hostPort} failed: port is already allocated`,
-        false,
-      );
-      continue;
-    }
-    const socket = tryHold(request, protocol, hostIp, hostPort);
-    if (socket !== undefined) return { protocol, hostIp, hostPort, containerPort, socket };
-    refusal ??= new PortTaken(
-      `${failedEndpoint(request, endpointId)}: Error starting userland proxy: listen ${protocol}4 ${hostIp}:${hostPort}: bind: address already in use`,
-      true,
+    const others = [...held, ...recordedPorts(state, protocol, hostPort)].filter((other) =>
+      clashes(other, protocol, hostIp, hostPort),
     );
+    const socket = others.length > 0 ? undefined : tryHold(request, protocol, hostIp, hostPort);
+    if (socket !== undefined) return { protocol, hostIp, hostPort, containerPort, socket };
+    // Docker's words differ: the first for the very same address, the second for whatever else is in the way.
+    const reason = others.some((other) => other.hostIp === hostIp)
+      ? `Bind for ${hostIp}:${hostPort} failed: port is already allocated`
+      : `Error starting userland proxy: listen ${protocol}4 ${hostIp}:${hostPort}: bind: address already in use`;
+    refusal ??= new PortTaken(`${failedEndpoint(request, endpointId)}: ${reason}`, others.length === 0);
   }
   throw refusal ?? new Unavailable(`${failedEndpoint(request, endpointId)}: all ports are allocated`);
 }
@@ -208,18 +202,24 @@ function tryHold(
   }
 }
 
-function clashes(port: PublishedPort, protocol: Protocol, hostIp: string, hostPort: number): boolean {
-  const sameAddress = port.hostIp === hostIp || port.hostIp === anyAddress || hostIp === anyAddress;
-  return port.protocol === protocol && port.hostPort === hostPort && sameAddress;
+interface HostSide {
+  readonly protocol: string;
+  readonly hostIp: string;
+  readonly hostPort: number;
 }
 
-/** Is the port one of this instance's containers'? An address and all addresses exclude each other. */
-function isRecorded(state: State, protocol: Protocol, hostIp: string, hostPort: number): boolean {
-  const row = state.db
-    .query<{ found: number }, [string, number, string, string]>(
-      `SELECT 1 AS found FROM ports WHERE protocol = ?1 AND host_port = ?2
-       AND (host_ip = ?3 OR host_ip = ?4 OR ?3 = ?4) LIMIT 1`,
+/** One address and all addresses exclude each other. */
+function clashes(other: HostSide, protocol: Protocol, hostIp: string, hostPort: number): boolean {
+  const sameAddress = other.hostIp === hostIp || other.hostIp === anyAddress || hostIp === anyAddress;
+  return other.protocol === protocol && other.hostPort === hostPort && sameAddress;
+}
+
+/** What containers of this instance hold. */
+function recordedPorts(state: State, protocol: Protocol, hostPort: number): HostSide[] {
+  return state.db
+    .query<HostSide, [string, number]>(
+      `SELECT protocol, host_ip AS hostIp, host_port AS hostPort FROM ports
+       WHERE protocol = ? AND host_port = ?`,
     )
-    .get(protocol, hostPort, hostIp, anyAddress);
-  return row !== null;
+    .all(protocol, hostPort);
 }

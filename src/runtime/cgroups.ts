@@ -206,7 +206,7 @@ export function readText(path: string): string | undefined {
   try {
     return readFileSync(path, "latin1");
   } catch (error) {
-    if (hasErrno(error, "ENOENT", "ENODEV", "EOPNOTSUPP")) return undefined;
+    if (hasErrno(error, "ENOENT", "ENODEV", "EOPNOTSUPP", "ESRCH", "EINVAL")) return undefined;
     throw error;
   }
 }

@@ -89,7 +89,11 @@ export async function newInstance(options: { busybox?: boolean } = {}): Promise<
       return finished.stdout.replace(/\n$/, "");
     },
     async engine() {
-      const engine = await openLocalEngine({ instance, self: [davitBinary] });
+      const engine = await openLocalEngine({
+        instance,
+        self: [davitBinary],
+        searchPath: process.env.PATH ?? "",
+      });
       engines.push(engine);
       return engine;
     },

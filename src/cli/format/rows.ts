@@ -123,11 +123,8 @@ function withDockersWords(make: () => string): string {
   try {
     return make();
   } catch (error) {
-    if (error instanceof TemplateSyntaxError) {
-      throw new CommandError(`failed to parse template: ${error.message}`);
-    }
-    if (error instanceof TemplateExecutionError) {
-      throw new CommandError(`failed to execute template: ${error.message}`);
+    if (error instanceof TemplateSyntaxError || error instanceof TemplateExecutionError) {
+      throw new CommandError(`template parsing error: ${error.message}`);
     }
     throw error;
   }

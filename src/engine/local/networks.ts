@@ -20,11 +20,11 @@ export function localNetworks(local: Local): Networks {
       // Docker's list leaves the containers out; inspect names them.
       return listNetworks(local.state)
         .filter(matches)
-        .map((network) => describe(network, {}));
+        .map((network) => describe(local, network, {}));
     },
     inspect: async (id) => {
       const network = find(listNetworks(local.state), id);
-      return describe(network, members(local, network));
+      return describe(local, network, members(local, network));
     },
   };
 }
@@ -60,7 +60,11 @@ function filterTest(name: string): (network: NetworkRecord, value: string) => bo
     case "scope":
       return (_, value) => value === "local";
     case "type":
-      return (_, value) => value === "builtin";
+      return (_, value) => {
+        if (value !== "builtin" && value !== "custom")
+          throw new InvalidParameter(`invalid filter: 'type'='${value}'`);
+        return value === "builtin";
+      };
     case "label":
       return () => false;
     case "dangling":
@@ -70,7 +74,7 @@ function filterTest(name: string): (network: NetworkRecord, value: string) => bo
   }
 }
 
-function describe(network: NetworkRecord, containers: Network["Containers"]): Network {
+function describe(local: Local, network: NetworkRecord, containers: Network["Containers"]): Network {
   const { subnet, gateway } = network;
   return {
     Name: network.name,
@@ -88,8 +92,20 @@ function describe(network: NetworkRecord, containers: Network["Containers"]): Ne
     Attachable: false,
     Ingress: false,
     Containers: containers,
-    Options: {},
+    Options: network.driver === "bridge" ? bridgeOptions(local.instance.bridge) : {},
     Labels: {},
+  };
+}
+
+/** How the default bridge behaves, under the names that Docker gives its options. */
+function bridgeOptions(name: string): Record<string, string> {
+  return {
+    "com.docker.network.bridge.default_bridge": "true",
+    "com.docker.network.bridge.enable_icc": "true",
+    "com.docker.network.bridge.enable_ip_masquerade": "true",
+    "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+    "com.docker.network.bridge.name": name,
+    "com.docker.network.driver.mtu": "1500",
   };
 }
 

@@ -11,6 +11,7 @@ import {
   changeModeAt,
   changeOwnerAt,
   deviceNumber,
+  isWhiteout,
   makeDirectoryAt,
   makeNodeAt,
   type NodeStatus,
@@ -304,12 +305,4 @@ function openAll(paths: readonly string[]): number[] {
     for (const fd of opened) closeFile(fd);
     throw error;
   }
-}
-
-function isWhiteout(status: NodeStatus): boolean {
-  return (
-    (status.mode & nodeType.mask) === nodeType.characterDevice &&
-    status.deviceMajor === 0 &&
-    status.deviceMinor === 0
-  );
 }

@@ -1,25 +1,262 @@
 /** Writes tar archives: ustar, and PAX records where ustar has no room. The same input gives the same bytes. */
-import type { TarEntry } from "./tar-entry.ts";
+import { SystemFailure } from "../../core/errors.ts";
+import { pathBytes } from "../../linux/paths.ts";
+import { quote } from "./entry-name.ts";
+import type { SparseRun, TarEntry, TarEntryType } from "./tar-entry.ts";
+import { blockSize } from "./tar-header.ts";
 
-/** What must be said of an entry; the rest has defaults (0, empty, root, 0644 / 0755 for directories). */
+/** What must be said of an entry; the rest has defaults (0, empty, root, 0644, 0755 for directories, 0777 for links). */
 export type TarEntryInput = Pick<TarEntry, "name" | "type"> & Partial<TarEntry>;
 
 export interface TarWriterMember {
   entry: TarEntryInput;
   /** Exactly `entry.size` bytes; for a sparse entry the runs alone, one after the other. */
-  content?: Uint8Array | AsyncIterable<Uint8Array>;
+  content?: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 }
 
-/** The header blocks of one entry (PAX header first where needed). */
-export declare function encodeHeader(entry: TarEntryInput): Uint8Array;
+const typeFlags: Record<TarEntryType, string> = {
+  file: "0",
+  "hard-link": "1",
+  symlink: "2",
+  "character-device": "3",
+  "block-device": "4",
+  directory: "5",
+  fifo: "6",
+};
+
+const billion = 1_000_000_000n;
+const largestOctal7 = 0o7777777;
+const largestOctal11 = 0o77777777777;
+
+/** The header blocks of one entry (PAX header first where needed), with the map of a sparse file at their end. */
+export function encodeHeader(entry: TarEntryInput): Uint8Array {
+  const records: (readonly [key: string, value: Uint8Array | string])[] = [];
+  const { type, name, linkName = "", uid = 0, gid = 0, mtime = 0n } = entry;
+  const map = entry.sparse === undefined ? undefined : encodeSparseMap(entry.sparse);
+  const size = type === "file" ? storedSize(entry) + (map?.length ?? 0) : 0;
+  const block = Buffer.alloc(blockSize);
+
+  let written = bytesOf(name);
+  if (map !== undefined) {
+    records.push(["GNU.sparse.major", "1"], ["GNU.sparse.minor", "0"]);
+    records.push(["GNU.sparse.name", written], ["GNU.sparse.realsize", String(entry.size ?? 0)]);
+    written = Buffer.from(`GNUSparseFile.0/${asciiTail(name, 80)}`);
+  }
+  if (!putName(block, written)) {
+    records.push(["path", written]);
+    written.copy(block, 0, 0, Math.min(100, written.length));
+    if (!isAscii(written)) block.write(asciiTail(name, 99), 0, "latin1");
+  }
+  const link = bytesOf(linkName);
+  if (link.length > 100 || !isAscii(link)) records.push(["linkpath", link]);
+  else link.copy(block, 157);
+
+  const seconds = (mtime - (((mtime % billion) + billion) % billion)) / billion;
+  if (mtime % billion !== 0n || seconds < 0n || seconds > BigInt(largestOctal11)) {
+    records.push(["mtime", paxTime(mtime)]);
+  }
+  if (entry.atime !== undefined) records.push(["atime", paxTime(entry.atime)]);
+  if (uid > largestOctal7) records.push(["uid", String(uid)]);
+  if (gid > largestOctal7) records.push(["gid", String(gid)]);
+  if (size > largestOctal11) records.push(["size", String(size)]);
+  putText(block, 265, 31, "uname", entry.userName ?? "", records);
+  putText(block, 297, 31, "gname", entry.groupName ?? "", records);
+  for (const [key, value] of [...(entry.xattrs ?? [])].sort(([left], [right]) => (left < right ? -1 : 1))) {
+    records.push([`SCHILY.xattr.${key}`, value]);
+  }
+
+  putOctal(block, 100, 8, entry.mode ?? defaultMode(type));
+  putOctal(block, 108, 8, uid > largestOctal7 ? 0 : uid);
+  putOctal(block, 116, 8, gid > largestOctal7 ? 0 : gid);
+  putOctal(block, 124, 12, size > largestOctal11 ? 0 : size);
+  putOctal(block, 136, 12, seconds < 0n || seconds > BigInt(largestOctal11) ? 0 : Number(seconds));
+  putOctal(block, 329, 8, entry.deviceMajor ?? 0);
+  putOctal(block, 337, 8, entry.deviceMinor ?? 0);
+  seal(block, typeFlags[type]);
+  const parts = records.length === 0 ? [block] : [paxHeader(records, name), block];
+  return map === undefined
+    ? records.length === 0
+      ? block
+      : Buffer.concat(parts)
+    : Buffer.concat([...parts, map]);
+}
+
+/** Bytes of content that follow the header. */
+export function storedSize(entry: TarEntryInput): number {
+  if (entry.type !== "file") return 0;
+  if (entry.sparse === undefined) return entry.size ?? 0;
+  return entry.sparse.reduce((total, run) => total + run.length, 0);
+}
 
 /** Zeros to the next multiple of 512. */
-export declare function padding(size: number): Uint8Array;
+export function padding(size: number): Uint8Array {
+  return zeroBlock.subarray(0, (blockSize - (size % blockSize)) % blockSize);
+}
+
+const zeroBlock = new Uint8Array(blockSize);
 
 /** The two zero blocks that end an archive. */
-export declare const endOfArchive: Uint8Array;
+export const endOfArchive: Uint8Array = new Uint8Array(2 * blockSize);
 
 /** A whole archive with its end mark. @throws SystemFailure when content is longer or shorter than `entry.size`. */
-export declare function writeTar(
+export async function* writeTar(
   members: AsyncIterable<TarWriterMember> | Iterable<TarWriterMember>,
-): AsyncGenerator<Uint8Array>;
+): AsyncGenerator<Uint8Array> {
+  for await (const { entry, content } of members) {
+    yield encodeHeader(entry);
+    const size = storedSize(entry);
+    let written = 0;
+    for await (const chunk of content instanceof Uint8Array ? [content] : (content ?? [])) {
+      written += chunk.length;
+      if (written > size) throw wrongSize(entry, size);
+      yield chunk;
+    }
+    if (written !== size) throw wrongSize(entry, size);
+    yield padding(size);
+  }
+  yield endOfArchive;
+}
+
+/** One member whose bytes are at hand without waiting. */
+export interface LocalMember {
+  entry: TarEntryInput;
+  content?: Iterable<Uint8Array>;
+}
+
+/** As `writeTar` without a promise for each entry: for members that come from local files. */
+export function* writeLocalTar(members: Iterable<LocalMember>): Generator<Uint8Array> {
+  for (const { entry, content } of members) {
+    yield encodeHeader(entry);
+    const size = storedSize(entry);
+    let written = 0;
+    for (const chunk of content ?? []) {
+      written += chunk.length;
+      yield chunk;
+    }
+    if (written !== size) throw wrongSize(entry, size);
+    yield padding(size);
+  }
+  yield endOfArchive;
+}
+
+/** Gathers small chunks: fewer, larger ones, each in its own memory. A turn of the event loop for each. */
+export async function* gather(
+  chunks: Iterable<Uint8Array>,
+  options: { size?: number; signal?: AbortSignal } = {},
+): AsyncGenerator<Uint8Array> {
+  const size = options.size ?? 1 << 20;
+  let block = Buffer.allocUnsafeSlow(size);
+  let filled = 0;
+  for (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; ) {
+      const length = Math.min(chunk.length - at, size - filled);
+      block.set(length === chunk.length ? chunk : chunk.subarray(at, at + length), filled);
+      filled += length;
+      at += length;
+      if (filled < size) continue;
+      yield block;
+      options.signal?.throwIfAborted();
+      block = Buffer.allocUnsafeSlow(size);
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield block.subarray(0, filled);
+}
+
+function wrongSize(entry: TarEntryInput, size: number): SystemFailure {
+  return new SystemFailure(
+    `the content of ${quote(entry.name)} is not the ${size} bytes that its header says`,
+  );
+}
+
+function defaultMode(type: TarEntryType): number {
+  return type === "directory" ? 0o755 : type === "symlink" ? 0o777 : 0o644;
+}
+
+function bytesOf(name: string): Buffer {
+  return pathBytes(name).subarray(0, -1);
+}
+
+function isAscii(bytes: Uint8Array): boolean {
+  return bytes.every((byte) => byte < 0x80);
+}
+
+/** The end of a name, for a place that only old readers look at. */
+function asciiTail(name: string, length: number): string {
+  return name.replace(/[^\x20-\x7e]/g, "_").slice(-length);
+}
+
+/** In the name field, or split at a slash into prefix and name; false where neither has room. */
+function putName(block: Buffer, name: Buffer): boolean {
+  if (!isAscii(name)) return false;
+  if (name.length <= 100) {
+    name.copy(block, 0);
+    return true;
+  }
+  if (name.length > 256) return false;
+  const slash = name.subarray(0, 156).lastIndexOf(0x2f);
+  const rest = name.length - slash - 1;
+  if (slash <= 0 || rest > 100 || rest === 0) return false;
+  name.copy(block, 345, 0, slash);
+  name.copy(block, 0, slash + 1);
+  return true;
+}
+
+function putText(
+  block: Buffer,
+  at: number,
+  room: number,
+  key: string,
+  value: string,
+  records: (readonly [string, Uint8Array | string])[],
+): void {
+  const bytes = bytesOf(value);
+  if (bytes.length > room || !isAscii(bytes)) records.push([key, bytes]);
+  else bytes.copy(block, at);
+}
+
+function putOctal(block: Buffer, at: number, length: number, value: number): void {
+  block.write(value.toString(8).padStart(length - 1, "0"), at, "latin1");
+}
+
+function seal(block: Buffer, type: string): void {
+  block.write(type, 156, "latin1");
+  block.write("ustar\0" + "00", 257, "latin1");
+  block.fill(0x20, 148, 156);
+  let sum = 0;
+  for (const byte of block) sum += byte;
+  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+}
+
+function paxTime(time: bigint): string {
+  const magnitude = time < 0n ? -time : time;
+  const fraction = (magnitude % billion).toString().padStart(9, "0").replace(/0+$/, "");
+  return `${time < 0n ? "-" : ""}${magnitude / billion}${fraction === "" ? "" : `.${fraction}`}`;
+}
+
+function paxHeader(records: (readonly [string, Uint8Array | string])[], name: string): Buffer {
+  const body = Buffer.concat(records.map(([key, value]) => paxRecord(key, Buffer.from(value))));
+  const block = Buffer.alloc(blockSize);
+  block.write(`PaxHeaders.0/${asciiTail(name.replace(/\/$/, ""), 80).replaceAll("/", "_")}`, 0, "latin1");
+  putOctal(block, 100, 8, 0o644);
+  putOctal(block, 108, 8, 0);
+  putOctal(block, 116, 8, 0);
+  putOctal(block, 124, 12, body.length);
+  putOctal(block, 136, 12, 0);
+  seal(block, "x");
+  return Buffer.concat([block, body, padding(body.length)]);
+}
+
+/** The length counts itself. */
+function paxRecord(key: string, value: Buffer): Buffer {
+  const rest = Buffer.byteLength(key) + value.length + 3;
+  let length = rest + String(rest).length;
+  if (rest + String(length).length > length) length = rest + String(length).length;
+  return Buffer.concat([Buffer.from(`${length} ${key}=`), value, Buffer.from("\n")]);
+}
+
+function encodeSparseMap(runs: readonly SparseRun[]): Buffer {
+  const lines = [runs.length, ...runs.flatMap((run) => [run.offset, run.length])];
+  const text = Buffer.from(`${lines.join("\n")}\n`);
+  return Buffer.concat([text, padding(text.length)]);
+}

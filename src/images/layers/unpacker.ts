@@ -145,10 +145,10 @@ export class Unpacker implements TarSink {
       case "symlink":
         this.#replacing(parent, path, base, () => makeSymlinkAt(entry.linkName, parent, base));
         break;
-      default:
-        this.#replacing(parent, path, base, () =>
-          makeNodeAt(parent, base, nodeBits[entry.type] | 0o600, device(entry)),
-        );
+      default: {
+        const mode = nodeBits[entry.type] | 0o600;
+        this.#replacing(parent, path, base, () => makeNodeAt(parent, base, mode, device(entry)));
+      }
     }
     this.#attributes(entry, parent, base);
     setTimesAt(parent, base, entry.atime ?? entry.mtime, entry.mtime);

@@ -1,5 +1,6 @@
 /** Runs a parsed template over a value. text/template/exec.go. */
-import type { Functions } from "./functions.ts";
+import { messageOf } from "../../../core/errors.ts";
+import { type Functions, WrongArgument } from "./functions.ts";
 import { type CommandNode, type Node, type Operand, type Pipe, show } from "./nodes.ts";
 import { absent, GoObject, isMap, isTrue, print, sortedKeys, typeOf, type Value } from "./values.ts";
 
@@ -187,9 +188,16 @@ class Machine {
     try {
       return implementation.call(args);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      return this.#fail(node, `error calling ${node.name}: ${reason}`);
+      if (error instanceof WrongArgument) return this.#failAtArgument(error, node, words, args);
+      const call: CommandNode = { kind: "command", position: node.position, words: [node, ...words] };
+      return this.#fail(call, `error calling ${node.name}: ${messageOf(error)}`);
     }
+  }
+
+  #failAtArgument(error: WrongArgument, node: Operand, words: readonly Operand[], args: readonly Value[]): never {
+    const word = words[args.indexOf(error.argument)] ?? node;
+    if (word.kind !== "literal") this.#fail(word, error.message);
+    this.#fail(word, `expected ${error.wanted}; found ${word.text}`);
   }
 
   /** Follows `.A.B.C`; the arguments go to the last. */

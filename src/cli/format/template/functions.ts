@@ -12,16 +12,32 @@ export interface TemplateFunction {
 
 export type Functions = ReadonlyMap<string, TemplateFunction>;
 
+/** An argument of a type that the function does not take: shown at the argument, not at the call. */
+export class WrongArgument extends Error {
+  override readonly name = "WrongArgument";
+  readonly argument: Value;
+  readonly wanted: string;
+  constructor(argument: Value, wanted: string) {
+    super(`wrong type for value; expected ${wanted}; got ${typeOf(argument)}`);
+    this.argument = argument;
+    this.wanted = wanted;
+  }
+}
+
 function text(value: Value): string {
-  if (typeof value !== "string") throw new Error(`wrong type for value; expected string; got ${typeOf(value)}`);
+  if (typeof value !== "string") throw new WrongArgument(value, "string");
   return value;
 }
 
 function whole(value: Value): number {
-  if (typeof value !== "number" || !Number.isInteger(value)) {
-    throw new Error(`wrong type for value; expected int; got ${typeOf(value)}`);
-  }
+  if (typeof value !== "number" || !Number.isInteger(value)) throw new WrongArgument(value, "int");
   return value;
+}
+
+/** A key for a slice or string. */
+function position(key: Value): number {
+  if (typeof key !== "number") throw new Error(`cannot index slice/array with type ${typeOf(key)}`);
+  return key;
 }
 
 function compare(a: Value, b: Value): number {
@@ -43,14 +59,14 @@ function index(args: readonly Value[]): Value {
   for (const key of keys) {
     if (value === undefined || value === null) throw new Error("index of untyped nil");
     if (Array.isArray(value)) {
-      const at = whole(key);
-      if (at < 0 || at >= value.length) throw new Error(`reflect: slice index out of range`);
+      const at = position(key);
+      if (at < 0 || at >= value.length) throw new Error(`index out of range: ${at}`);
       value = value[at];
     } else if (isMap(value)) {
       value = Object.hasOwn(value, text(key)) ? value[text(key)] : undefined;
     } else if (typeof value === "string") {
-      const byte = Buffer.from(value)[whole(key)];
-      if (byte === undefined) throw new Error("reflect: string index out of range");
+      const byte = Buffer.from(value)[position(key)];
+      if (byte === undefined) throw new Error(`index out of range: ${print(key)}`);
       value = byte;
     } else {
       throw new Error(`can't index item of type ${typeOf(value)}`);
@@ -135,7 +151,7 @@ const dockers: [string, TemplateFunction][] = [
       most: 2,
       call: ([list, by]) => {
         if (list === null || list === undefined) return "";
-        if (!Array.isArray(list)) throw new Error(`wrong type for value; expected []string; got ${typeOf(list)}`);
+        if (!Array.isArray(list)) throw new WrongArgument(list, "[]string");
         return list.map(text).join(text(by));
       },
     },

@@ -26,6 +26,7 @@ export type TokenKind =
   | "declare" // :=
   | "assign" // =
   | "comma"
+  | "symbol" // any other
   | "end"; // of the template
 
 export interface Token {
@@ -161,6 +162,7 @@ class Lexer {
     const name = /^([.$]?)([\p{L}\p{Nd}_]*)/u.exec(rest);
     const [whole = "", sigil = "", word = ""] = name ?? [];
     if (whole === "") {
+      if (/^[ -~]/.test(rest)) return this.#emit("symbol", rest.charAt(0));
       const code = rest.codePointAt(0) ?? 0;
       const hex = code.toString(16).toUpperCase().padStart(4, "0");
       this.#fail(`unrecognized character in action: U+${hex} '${String.fromCodePoint(code)}'`);

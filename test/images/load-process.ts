@@ -1,0 +1,16 @@
+/** Loads an archive in a process of its own, to be killed: `load-process.ts <data root> <exec root> <archive>`. */
+import { armFault } from "../../src/core/fault.ts";
+import { describeInstance } from "../../src/core/instance.ts";
+import { openContent } from "../../src/images/content.ts";
+import { loadImages } from "../../src/images/load.ts";
+import { openState } from "../../src/state/state.ts";
+import { openSnapshotter } from "../../src/storage/open.ts";
+
+const [dataRoot = "", execRoot = "", archive = ""] = process.argv.slice(2);
+armFault(process.env.DAVIT_FAULT);
+const state = openState(describeInstance(dataRoot, execRoot));
+const stores = { state, content: openContent(dataRoot), snapshots: openSnapshotter(state, undefined) };
+for await (const { stream } of loadImages(stores, Bun.file(archive).stream(), { quiet: true })) {
+  if (stream !== undefined) process.stdout.write(stream);
+}
+state.close();
