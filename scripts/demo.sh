@@ -26,7 +26,7 @@ clean_up() {
     cat "$work/output" >&2
   fi
   for id in $("$davit" ps -aq 2>/dev/null); do "$davit" rm -f -v "$id" >/dev/null 2>&1 || true; done
-  node_modules/.bin/bun scripts/remove-instance.ts "$DAVIT_DATA_ROOT" "$DAVIT_EXEC_ROOT" || status=1
+  node_modules/.bin/bun scripts/remove-instance.ts "$work" || status=1
   rm -rf "$work" || status=1
   exit "$status"
 }

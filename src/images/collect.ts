@@ -7,7 +7,7 @@
 import { rmSync } from "node:fs";
 import { Conflict } from "../core/errors.ts";
 import { type ChainId, type Digest, isDigest } from "../core/ids.ts";
-import { lock } from "../state/locks.ts";
+import { lockIfFree } from "../state/locks.ts";
 import type { State } from "../state/state.ts";
 import type { Snapshotter } from "../storage/snapshotter.ts";
 import type { ContentStore } from "./content.ts";
@@ -23,11 +23,11 @@ export interface ImageStores {
 /** Keys of the active snapshots that layers are unpacked into. They live only while the lock is held. */
 export const unpackPrefix = "unpack-";
 
-/** Repairs after a crash, if there was one. One readdir otherwise. */
+/** Repairs after a crash, if there was one. One readdir otherwise. Never waits: whoever holds the lock collects. */
 export async function repairImages(stores: ImageStores): Promise<void> {
   if (stores.content.deadSessions().length === 0) return;
-  using _lock = await lock(stores.state.instance, "images");
-  await collect(stores);
+  using held = lockIfFree(stores.state.instance, "images");
+  if (held !== undefined) await collect(stores);
 }
 
 /** @returns chain ids of the layers that were removed, the uppermost first. */
@@ -61,8 +61,10 @@ function unusedBlobs(state: State, content: ContentStore): Digest[] {
     .all();
   for (const { id, manifest } of images) {
     used.add(id).add(manifest);
-    if (!isDigest(manifest)) continue;
-    for (const { digest } of parseManifest(content.read(manifest)).layers) used.add(digest);
+    const bytes = isDigest(manifest) ? content.tryRead(manifest) : undefined;
+    // What an image with a damaged manifest stands on is not known: then nothing is thrown away.
+    if (bytes === undefined) return [];
+    for (const { digest } of parseManifest(bytes).layers) used.add(digest);
   }
   return content.list().filter((digest) => !used.has(digest));
 }

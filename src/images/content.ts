@@ -31,6 +31,7 @@ import { type Digest, isDigest, randomId } from "../core/ids.ts";
 import { isAlive, startTimeOf } from "../linux/processes.ts";
 import { Hasher } from "./hasher.ts";
 import { BlobWriter, type IngestedBlob } from "./ingest.ts";
+import { SpaceWatch } from "./layers/space.ts";
 import { digestOf, largestDocument } from "./manifest.ts";
 
 export interface ContentStore {
@@ -43,6 +44,8 @@ export interface ContentStore {
   sizeOf(digest: Digest): number;
   /** A whole small blob, checked against its digest. @throws NotFound; SystemFailure when it is damaged. */
   read(digest: Digest): Buffer;
+  /** The same, but undefined for a blob that is missing or damaged: for work that other images wait for. */
+  tryRead(digest: Digest): Buffer | undefined;
   /** Removing what is not there is no error. */
   remove(digest: Digest): void;
   list(): Digest[];
@@ -77,15 +80,24 @@ export function openContent(dataRoot: string): ContentStore {
   const path = join(dataRoot, "content");
   const blobs = join(path, "blobs", "sha256");
   const blobPath = (digest: Digest) => join(blobs, digest.slice("sha256:".length));
+  const readBlob = (digest: Digest) => {
+    const bytes = wrapMissing(digest, () => readWhole(blobPath(digest)));
+    if (digestOf(bytes) !== digest) throw new SystemFailure(`blob ${digest} is damaged on disk`);
+    return bytes;
+  };
   return {
     path,
     blobPath,
     has: (digest) => existsSync(blobPath(digest)),
     sizeOf: (digest) => wrapMissing(digest, () => statSync(blobPath(digest)).size),
-    read: (digest) => {
-      const bytes = wrapMissing(digest, () => readWhole(blobPath(digest)));
-      if (digestOf(bytes) !== digest) throw new SystemFailure(`blob ${digest} is damaged on disk`);
-      return bytes;
+    read: readBlob,
+    tryRead: (digest) => {
+      try {
+        return readBlob(digest);
+      } catch (error) {
+        if (error instanceof NotFound || error instanceof SystemFailure) return undefined;
+        throw error;
+      }
     },
     remove: (digest) => rmSync(blobPath(digest), { force: true }),
     list: () => namesIn(blobs).flatMap((name) => digestOfName(name)),
@@ -109,13 +121,15 @@ function openSession(path: string, blobs: string): IngestSession {
   makeLayout(path, blobs);
   const directory = join(path, "ingest", `${process.pid}.${startTimeOf(process.pid) ?? 0}.${++sessions}`);
   mkdirSync(directory);
+  const directoryFd = openSync(directory, "r");
+  const space = new SpaceWatch(directoryFd);
   const hasher = new Hasher();
   let files = 0;
   const next = () => join(directory, String(++files));
   return {
-    create: () => new BlobWriter(next(), hasher),
+    create: () => new BlobWriter(next(), hasher, space),
     add: (bytes) => {
-      const writer = new BlobWriter(next(), hasher);
+      const writer = new BlobWriter(next(), hasher, space);
       writer.write(typeof bytes === "string" ? Buffer.from(bytes) : bytes);
       return writer.finish();
     },
@@ -142,6 +156,7 @@ function openSession(path: string, blobs: string): IngestSession {
     abandon: () => renameSync(directory, join(path, "ingest", `0.0.${randomId()}`)),
     [Symbol.dispose]: () => {
       hasher.close();
+      closeSync(directoryFd);
       rmSync(directory, { recursive: true, force: true });
     },
   };

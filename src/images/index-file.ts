@@ -8,7 +8,8 @@ import { parseReference } from "./references.ts";
 /** One descriptor for each name of an image; one without annotations for an image without names. */
 export function indexText(state: State, content: ContentStore): string {
   const manifests = allImages(state).flatMap(({ manifest, tags }): Descriptor[] => {
-    const bytes = content.read(manifest);
+    const bytes = content.tryRead(manifest);
+    if (bytes === undefined) return [];
     const { mediaType } = parseManifest(bytes);
     const descriptor = { mediaType, digest: manifest, size: bytes.byteLength };
     return tags.length === 0

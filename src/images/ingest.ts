@@ -6,6 +6,7 @@ import { hasErrno, SystemFailure } from "../core/errors.ts";
 import { type Digest, parseDigest } from "../core/ids.ts";
 import { linuxError } from "../linux/libc.ts";
 import type { Hasher } from "./hasher.ts";
+import type { SpaceWatch } from "./layers/space.ts";
 
 /** Bytes that are written, but not part of the store yet. */
 export interface IngestedBlob {
@@ -25,21 +26,24 @@ const hashStep = 8 * 1024 * 1024;
 export class BlobWriter {
   private readonly path: string;
   private readonly hasher: Hasher;
+  private readonly space: SpaceWatch;
   private readonly smallHash = createHash("sha256");
   private fd: number | undefined;
   private size = 0;
   /** Bytes that the hasher was told of. */
   private announced = 0;
 
-  constructor(path: string, hasher: Hasher) {
+  constructor(path: string, hasher: Hasher, space: SpaceWatch) {
     this.path = path;
     this.hasher = hasher;
+    this.space = space;
     this.fd = openSync(path, "wx", 0o600);
   }
 
-  /** `chunk` may be reused by the caller afterwards. @throws LinuxError ENOSPC. */
+  /** `chunk` may be reused by the caller afterwards. @throws LinuxError ENOSPC, before the last byte is used up. */
   write(chunk: Uint8Array): void {
     if (this.fd === undefined) throw new SystemFailure(`${this.path} is finished`);
+    this.space.addBytes(chunk.byteLength, this.path);
     try {
       for (let start = 0; start < chunk.byteLength; ) start += writeSync(this.fd, chunk, start);
     } catch (error) {

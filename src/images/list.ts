@@ -18,7 +18,10 @@ export async function listImages(stores: ImageStores, options: ListOptions = {})
   await repairImages(stores);
   const { state, content } = stores;
   const describe = (record: ImageRecord): ListedImage => {
-    const config = parseConfig(content.read(record.id));
+    // One damaged image must not hide the others, nor itself.
+    const bytes = content.tryRead(record.id);
+    if (bytes === undefined) return { record, labels: {}, created: unixSeconds(undefined) };
+    const config = parseConfig(bytes);
     return { record, labels: config.config.Labels ?? {}, created: unixSeconds(config.created) };
   };
   const images = allImages(state).map(describe);

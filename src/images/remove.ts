@@ -171,7 +171,9 @@ class Removal {
   }
 
   private event(action: "untag" | "delete", image: ImageRecord): ReturnType<typeof imageEvent> {
-    return imageEvent(action, image.id, parseConfig(this.content.read(image.id)).config);
+    // Also an image that is damaged can be removed.
+    const bytes = this.content.tryRead(image.id);
+    return imageEvent(action, image.id, bytes === undefined ? {} : parseConfig(bytes).config);
   }
 
   private reload(image: ImageRecord): ImageRecord {

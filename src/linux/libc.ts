@@ -59,6 +59,7 @@ const libc = dlopen("libc.so.6", {
   syncfs: { args: [i32], returns: i32 },
   statfs: { args: [pointer, pointer], returns: i32 },
   prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
+  _exit: { args: [i32], returns: FFIType.void },
   umask: { args: [u32], returns: u32 },
   poll: { args: [pointer, u64, i32], returns: i32 },
   setrlimit: { args: [i32, pointer], returns: i32 },

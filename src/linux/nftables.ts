@@ -3,7 +3,7 @@
  * table there?) over netlink. libnftables-json(5), nft(8).
  */
 import { dlopen, FFIType, type Pointer } from "bun:ffi";
-import { SystemFailure, Unavailable } from "../core/errors.ts";
+import { hasErrno, messageOf, SystemFailure, Unavailable } from "../core/errors.ts";
 import { cstring, ptr } from "./libc.ts";
 import { attributeText, NetlinkMessage, NetlinkSocket, parseAttributes } from "./netlink.ts";
 
@@ -41,6 +41,15 @@ export class NftablesFailure extends SystemFailure {
   }
 }
 
+function missingInKernel(report: string, cause?: unknown): Unavailable {
+  return new Unavailable(
+    "this kernel lacks a part of nftables that bridge networks need (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT, " +
+      `CONFIG_NFT_MASQ, CONFIG_NFT_FIB_INET): ${report}; load the modules (modprobe -a nf_tables nft_chain_nat nft_masq ` +
+      "nft_fib_inet), or use --network host or none",
+    { cause },
+  );
+}
+
 /**
  * A context of libnftables. It is not freed: closing its socket after a deletion waits for an RCU grace period
  * (10–20 ms) in the kernel, which nobody needs to wait for before this process ends.
@@ -68,10 +77,7 @@ export class Nftables {
     }
     const report = String(this.#library.nft_ctx_get_error_buffer(this.#context));
     if (/Operation not supported|Protocol not supported|Address family not supported/.test(report)) {
-      throw new Unavailable(
-        `this kernel lacks a part of nftables that bridge networks need (CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_FIB_INET): ${report.trim()}; ` +
-          "load the modules (modprobe nft_chain_nat nft_masq nft_fib_inet), or use --network host or none",
-      );
+      throw missingInKernel(report.trim());
     }
     throw new NftablesFailure(report);
   }
@@ -89,11 +95,7 @@ const NFTNL_UDATA_TABLE_COMMENT = 0;
  * About 30 µs: libnftables is not loaded for it.
  */
 export function findTableComment(name: string): string | undefined {
-  using socket = new NetlinkSocket("netfilter");
-  const message = new NetlinkMessage((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, 0)
-    .raw(Buffer.from([NFPROTO_INET, 0, 0, 0]))
-    .text(NFTA_TABLE_NAME, name);
-  const payload = socket.get({ message, act: `get table inet ${name}` });
+  const payload = getTable(name);
   if (payload === undefined) return undefined;
   const userData = parseAttributes(payload.subarray(4)).get(NFTA_TABLE_USERDATA);
   if (userData === undefined || userData.length < 2) return "";
@@ -102,6 +104,22 @@ export function findTableComment(name: string): string | undefined {
   return userData.readUInt8(0) === NFTNL_UDATA_TABLE_COMMENT
     ? (attributeText(userData.subarray(2, 2 + length)) ?? "")
     : "";
+}
+
+function getTable(name: string): Buffer | undefined {
+  try {
+    using socket = new NetlinkSocket("netfilter");
+    const message = new NetlinkMessage((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, 0)
+      .raw(Buffer.from([NFPROTO_INET, 0, 0, 0]))
+      .text(NFTA_TABLE_NAME, name);
+    return socket.get({ message, act: `get table inet ${name}` });
+  } catch (error) {
+    // No netlink for netfilter at all, or none for nftables.
+    if (hasErrno(error, "EPROTONOSUPPORT", "EINVAL", "EOPNOTSUPP", "ENOTSUP")) {
+      throw missingInKernel(messageOf(error), error);
+    }
+    throw error;
+  }
 }
 
 const NFT_MSG_GETCHAIN = 4;

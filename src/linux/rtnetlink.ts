@@ -15,9 +15,11 @@ const RTM_GETLINK = 18;
 const RTM_NEWADDR = 20;
 const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
+const RTM_NEWNEIGH = 28;
 const RTM_GETROUTE = 26;
 
 const AF_INET = 2;
+const AF_BRIDGE = 7;
 const AF_INET6 = 10;
 
 const IFF_UP = 1;
@@ -41,6 +43,9 @@ const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IN6_ADDR_GEN_MODE_NONE = 1;
 const IFA = { address: 1, local: 2, broadcast: 4 } as const;
 const RTA = { destination: 1, outputInterface: 4, gateway: 5 } as const;
+const NUD_REACHABLE = 0x02;
+const NTF_MASTER = 0x04;
+const NDA_LLADDR = 2;
 const RT_TABLE_MAIN = 254;
 const RTPROT_BOOT = 3;
 const RT_SCOPE_UNIVERSE = 0;
@@ -253,4 +258,17 @@ export function addDefaultRoute(gateway: number): NamedRequest {
     .raw(header)
     .attribute(RTA.gateway, ipv4Bytes(gateway));
   return { message, act: "add default route" };
+}
+
+/** Tells a bridge, as if it had learned it, which of its ports a MAC is behind. The port must be operational. */
+export function learnMac(port: number, mac: Uint8Array): NamedRequest {
+  const header = Buffer.alloc(12);
+  header.writeUInt8(AF_BRIDGE, 0);
+  header.writeInt32LE(port, 4);
+  header.writeUInt16LE(NUD_REACHABLE, 8);
+  header.writeUInt8(NTF_MASTER, 10);
+  const message = new NetlinkMessage(RTM_NEWNEIGH, messageFlag.create | messageFlag.replace)
+    .raw(header)
+    .attribute(NDA_LLADDR, mac);
+  return { message, act: "add forwarding entry" };
 }

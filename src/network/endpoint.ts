@@ -13,6 +13,8 @@ import {
   createVeth,
   deleteLink,
   findLink,
+  type Link,
+  learnMac,
   setHairpin,
   setUp,
   withoutLinkLocalAddress,
@@ -28,8 +30,10 @@ import { chooseAddress, gatewayOf, macOf } from "./subnets.ts";
 
 /** The container's end of the veth. */
 const containerLink = "eth0";
-/** How long to wait for what is about to happen: the end of a conmon that still holds a port, a carrier; milliseconds. */
+/** How long to wait for a conmon that still holds a port and is about to end; milliseconds. */
 const patience = 300;
+/** How long the kernel's work queue may take to notice a carrier on a busy machine; milliseconds. */
+const carrierTimeout = 5000;
 const pause = 10;
 
 /**
@@ -151,8 +155,10 @@ export async function plug(state: State, endpoint: Endpoint, pid: number): Promi
     closeNamespace(namespace);
   }
   // In this order: the first port to carry is what gives the bridge its carrier.
-  await untilOperational(host, endpoint.hostLink);
+  const port = await untilOperational(host, endpoint.hostLink);
   await untilOperational(host, state.instance.bridge);
+  // A container that has just gone may have had this address, and so this MAC, behind a port that is still there.
+  host.batch([learnMac(port.index, mac)]);
 }
 
 /**
@@ -160,12 +166,13 @@ export async function plug(state: State, endpoint: Endpoint, pid: number): Promi
  * and a bridge does not forward to it, so that a container's first connection would hang for a second.
  * Asking for the link makes kernels since 6.8 notice at once; older ones take their time, mostly under 1 ms.
  */
-async function untilOperational(host: NetlinkSocket, name: string): Promise<void> {
-  const deadline = performance.now() + patience;
-  while (performance.now() < deadline) {
+async function untilOperational(host: NetlinkSocket, name: string): Promise<Link> {
+  const deadline = performance.now() + carrierTimeout;
+  for (;;) {
     const link = findLink(host, name);
     if (link === undefined) throw new SystemFailure(`link ${name} was removed while it was being plugged in`);
-    if (link.isOperational) return;
+    if (link.isOperational) return link;
+    if (performance.now() > deadline) throw new SystemFailure(`link ${name} got no carrier`);
     await Bun.sleep(1);
   }
 }

@@ -108,9 +108,9 @@ async function fill(
   if (!needsFilling(directory, source, asked)) return;
   using _held = await lock(store.state.instance, "volumes");
   if (volume.options === null && mount.subpath === "") {
-    fillVolume(directory, request.rootfs, mount.destination);
+    await fillVolume(directory, request.rootfs, mount.destination);
   } else if (asked) {
-    fillDirectory(source, request.rootfs, mount.destination);
+    await fillDirectory(source, request.rootfs, mount.destination);
   }
 }
 

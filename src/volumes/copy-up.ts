@@ -6,10 +6,19 @@ import { renameSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { hasErrno } from "../core/errors.ts";
 import { readDirectory, removeTree } from "../linux/directories.ts";
-import { makeDirectoryAt, statusAt } from "../linux/nodes.ts";
-import { atCurrentDirectory, OpenFile, openAt, openDirectory, openFlag, openInRoot } from "../linux/paths.ts";
+import { changeMode, changeOwner, makeDirectoryAt, setTimes, statusAt } from "../linux/nodes.ts";
+import {
+  atCurrentDirectory,
+  descriptorPath,
+  OpenFile,
+  openAt,
+  openDirectory,
+  openFlag,
+  openInRoot,
+} from "../linux/paths.ts";
 import { renameAt } from "../linux/rename.ts";
-import { copyAttributes, copyTree } from "./copy-tree.ts";
+import { getXattr, listXattrs, setXattr } from "../linux/xattrs.ts";
+import { copyTree } from "../storage/copy-tree.ts";
 
 /**
  * Tells, without a lock, whether a volume must be looked at: it is empty and to be filled, or was being filled when
@@ -23,7 +32,7 @@ export function needsFilling(directory: string, content: string, asked: boolean)
  * Fills the plain volume in `directory` (which holds `_data`), if it is empty. A crash leaves it empty or is
  * finished by the next call: the copy is made beside it and moved in when it is whole.
  */
-export function fillVolume(directory: string, rootfs: string, destination: string): void {
+export async function fillVolume(directory: string, rootfs: string, destination: string): Promise<void> {
   const data = join(directory, "_data");
   const whole = join(directory, "_fill");
   const partial = join(directory, "_fill.partial");
@@ -33,27 +42,32 @@ export function fillVolume(directory: string, rootfs: string, destination: strin
     if (source === undefined) return;
     removeTree(partial);
     makeDirectoryAt(atCurrentDirectory, partial, 0o700);
-    using target = new OpenFile(openDirectory(partial));
-    copyTree(source.fd, target.fd);
+    await copyTree(descriptorPath(source.fd), partial);
     renameSync(partial, whole);
   }
   using from = new OpenFile(openDirectory(whole));
   using to = new OpenFile(openDirectory(data));
-  const status = statusAt(from.fd, "");
   for (const { name } of readDirectory(from.fd)) {
     renameAt(from.fd, name, to.fd, name);
   }
-  copyAttributes(from.fd, to.fd, status);
+  copyAttributes(from.fd, to.fd);
   rmdirSync(whole);
 }
 
 /** Fills a directory that is a file system of its own (a volume with driver options, or a subpath), if empty. */
-export function fillDirectory(directory: string, rootfs: string, destination: string): void {
+export async function fillDirectory(directory: string, rootfs: string, destination: string): Promise<void> {
   if (!isEmpty(directory)) return;
   using source = openImageDirectory(rootfs, destination);
   if (source === undefined) return;
-  using target = new OpenFile(openDirectory(directory));
-  copyTree(source.fd, target.fd);
+  await copyTree(descriptorPath(source.fd), directory);
+}
+
+function copyAttributes(from: number, to: number): void {
+  const status = statusAt(from, "");
+  changeOwner(to, status.uid, status.gid);
+  changeMode(to, status.mode & 0o7777);
+  for (const name of listXattrs(from)) setXattr(to, name, getXattr(from, name) ?? new Uint8Array());
+  setTimes(to, status.atime, status.mtime);
 }
 
 /** The image's directory at `destination`, resolved inside its root; undefined when there is none. */

@@ -1,5 +1,4 @@
 /** The local driver's options: what is mounted on a volume's directory while it is in use. mount(2). */
-import { lookup } from "node:dns/promises";
 import { InvalidParameter } from "../core/errors.ts";
 import { mount, mountFlag, unmount } from "../linux/mounts.ts";
 
@@ -111,6 +110,7 @@ export async function mountDriverOptions(options: Record<string, string>, target
 /** The kernel's nfs and cifs clients take addresses, not names. */
 async function resolveAddress(type: string, data: string): Promise<string> {
   if (type !== "cifs" && !type.startsWith("nfs")) return data;
+  const { lookup } = await import("node:dns/promises");
   const words = data.split(",");
   for (const [index, word] of words.entries()) {
     if (word.startsWith("addr=")) words[index] = `addr=${(await lookup(word.slice(5))).address}`;

@@ -11,12 +11,11 @@ import { join } from "node:path";
 import { Conflict, hasErrno, NotFound } from "../core/errors.ts";
 import { randomId } from "../core/ids.ts";
 import type { Volume, VolumeCreateRequest } from "../core/objects.ts";
-import { readDirectory, removeTree } from "../linux/directories.ts";
+import { removeTree } from "../linux/directories.ts";
 import { unmountIfMounted } from "../linux/mounts.ts";
-import { nodeType, tryStatusAt } from "../linux/nodes.ts";
-import { OpenFile, openAt, openDirectory, openFlag } from "../linux/paths.ts";
 import { lock } from "../state/locks.ts";
 import type { State } from "../state/state.ts";
+import { treeUsage } from "../storage/usage.ts";
 import { validateVolumeName } from "./names.ts";
 import { validateDriverOptions } from "./options.ts";
 import type { PlannedMount } from "./plan.ts";
@@ -318,28 +317,5 @@ export async function sweepVolumes(
 
 /** Bytes of all files in a volume; a file with several names counts once. */
 export function volumeSize(state: State, name: string): number {
-  try {
-    using top = new OpenFile(openDirectory(mountpointOf(state, name)));
-    return sizeBelow(top.fd, new Set());
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return 0;
-    throw error;
-  }
-}
-
-function sizeBelow(directory: number, seen: Set<bigint>): number {
-  let total = 0;
-  for (const { name } of readDirectory(directory)) {
-    const status = tryStatusAt(directory, name);
-    // Gone since it was listed: the volume is in use.
-    if (status === undefined || seen.has(status.inode)) continue;
-    if (status.links > 1) seen.add(status.inode);
-    if ((status.mode & nodeType.mask) !== nodeType.directory) {
-      total += status.size;
-      continue;
-    }
-    using inside = new OpenFile(openAt(directory, name, openFlag.directory | openFlag.noFollow));
-    total += sizeBelow(inside.fd, seen);
-  }
-  return total;
+  return treeUsage(ensureDirectory(state, name)).bytes;
 }

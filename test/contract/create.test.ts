@@ -142,7 +142,7 @@ contract("creating a container", (subject) => {
       /unknown or invalid runtime name: no-such-runtime|[Uu]nknown runtime specified no-such-runtime/,
     ],
   ];
-  test.each(refusals)("%j is refused", async (request, words, older) => {
+  test.each(refusals)("%j is refused", async (request, words, older = {}) => {
     await expectFailure(subject.create(request), "invalid", words, older);
   });
 

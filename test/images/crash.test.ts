@@ -109,9 +109,12 @@ test("two processes that load the same image at once both succeed, and it is her
 });
 
 /** A data root on a file system of its own, with `megabytes` of room. */
-async function smallDisk(megabytes: number): Promise<{ path: string } & AsyncDisposable> {
+async function smallDisk(
+  megabytes: number,
+  option = "mode=755",
+): Promise<{ path: string } & AsyncDisposable> {
   const path = mkdtempSync(join(tmpdir(), "davit-test-images-"));
-  await Bun.$`mount -t tmpfs -o size=${megabytes}m davit-test ${path}`;
+  await Bun.$`mount -t tmpfs -o size=${megabytes}m,${option} davit-test ${path}`;
   return {
     path,
     [Symbol.asyncDispose]: async () => {
@@ -133,6 +136,16 @@ test("a full disk is told in one line, and nothing of the image stays", async ()
     layers: Array.from({ length: 3 }, (_, at) => fileLayer(`${at}`, String(at).repeat(16_000_000))),
   };
   await expect(load(store, dockerArchive(blobs))).rejects.toThrow("no space left on device");
+  await expectEmpty(store);
+  expect(await load(store, dockerArchive(spec))).toEqual(["Loaded image: app:1"]);
+});
+
+test("a layer of more files than the disk has inodes is refused, and the disk is as before", async () => {
+  await using disk = await smallDisk(64, "nr_inodes=8000");
+  await using store = testStore({ dataRoot: join(disk.path, "data") });
+  const files = Array.from({ length: 20_000 }, (_, at) => tarHeader({ name: `d${at}/`, type: "5" }, 0));
+  const many = { layers: [Buffer.concat([...files, Buffer.alloc(1024)])] };
+  await expect(load(store, dockerArchive(many))).rejects.toThrow("no space left on device");
   await expectEmpty(store);
   expect(await load(store, dockerArchive(spec))).toEqual(["Loaded image: app:1"]);
 });

@@ -124,6 +124,15 @@ const archives: [what: string, archive: () => Uint8Array, message: string | RegE
     /Env is not a list$/,
   ],
   [
+    "a config whose name is another digest",
+    () =>
+      archiveWith({
+        "manifest.json": item({ Config: `${wrong.slice(7)}.json` }),
+        [`${wrong.slice(7)}.json`]: good.config,
+      }),
+    `invalid archive: blob ${wrong} has the content of ${good.id}`,
+  ],
+  [
     "an image for another system",
     () => archiveWith({ "c.json": configWith({ os: "windows" }) }),
     "cannot load windows image on linux",

@@ -53,6 +53,7 @@ afterEach(async () => {
 export function newInstance(): State {
   const root = mkdtempSync(join(tmpdir(), "davit-test-"));
   const state = openState(describeInstance(join(root, "data"), join(root, "exec")));
+  require("node:fs").appendFileSync("/tmp/netm/instances", state.instance.table+" "+state.instance.bridge+"\n");
   later(() => {
     teardownInstance(state.instance);
     state.close();

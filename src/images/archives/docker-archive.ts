@@ -3,12 +3,13 @@
  * Docker 25 the archive is an OCI layout too, whose manifest is kept where it is about the same config and layers.
  */
 import { InvalidParameter } from "../../core/errors.ts";
-import { type ImageId, isDigest } from "../../core/ids.ts";
+import { type Digest, type ImageId, isDigest } from "../../core/ids.ts";
 import {
   checkLayerCount,
   composeManifest,
   configDocument,
   type Document,
+  digestMatches,
   type Image,
   type ImageSource,
   type Layer,
@@ -40,7 +41,9 @@ export function dockerArchive(archive: Archive): ImageSource {
 }
 
 function imageOf(archive: Archive, item: ManifestItem, manifests: readonly Document<Manifest>[]): NamedImage {
-  const config = configDocument(archive.read(item.config), `image config ${item.config}`);
+  const config = configDocument(archive.read(item.config), "image config");
+  const promised = digestInName(item.config);
+  if (promised !== undefined) digestMatches(config.digest, promised);
   checkLayerCount(config.value, item.layers.length);
   const layers = config.value.rootfs.diff_ids.map((diffId, position) =>
     layerOfFile(archive.get(item.layers[position] ?? ""), diffId),
@@ -54,6 +57,13 @@ function imageOf(archive: Archive, item: ManifestItem, manifests: readonly Docum
     manifest: async () => (await firstThatFits(candidates, layers)) ?? composeManifest(config, layers),
   };
   return { image, names: item.repoTags.map(parseTag), parent: item.parent };
+}
+
+/** `<hex>.json` since Docker 1.10, `blobs/sha256/<hex>` since 25. */
+function digestInName(path: string): Digest | undefined {
+  const [, hex] = /(?:^|\/)([a-f0-9]{64})(?:\.json)?$/.exec(path) ?? [];
+  const digest = `sha256:${hex}`;
+  return isDigest(digest) ? digest : undefined;
 }
 
 /** The manifest whose layers are the very blobs that manifest.json names. */

@@ -187,7 +187,7 @@ export class LayerRoot implements Disposable {
   makeOpaque(path: string): void {
     if (this.#whiteouts === "overlay") {
       const directory = this.parent(path);
-      setXattr(descriptorPath(directory), "trusted.overlay.opaque", Buffer.from("y"));
+      setXattr(descriptorPath(directory, "."), "trusted.overlay.opaque", Buffer.from("y"));
       return;
     }
     const directory = this.openExisting(path);

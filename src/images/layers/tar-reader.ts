@@ -56,6 +56,7 @@ function readEvents(source: ByteSource, signal: AbortSignal | undefined): Events
   const queue: Event[] = [];
   let taken = 0;
   let finished = false;
+  let failure: { error: unknown } | undefined;
   const parser = new TarParser({
     entry: (entry, offset, storedSize) =>
       queue.push({ kind: "entry", member: { entry, offset, storedSize } }),
@@ -73,12 +74,17 @@ function readEvents(source: ByteSource, signal: AbortSignal | undefined): Events
         }
         queue.length = 0;
         taken = 0;
+        if (failure !== undefined) throw failure.error;
         if (finished) return undefined;
         const { done, value } = await chunks.next();
-        if (done === true) {
-          finished = true;
-          parser.finish();
-        } else parser.push(value);
+        finished = done === true;
+        try {
+          if (done === true) parser.finish();
+          else parser.push(value);
+        } catch (error) {
+          // What stood before the damage in the same chunk is given first.
+          failure = { error };
+        }
       }
     },
     close: async () => {

@@ -1,0 +1,117 @@
+import type { ContainerWaitResponse } from "../../core/objects.ts";
+import type { Engine } from "../../engine/engine.ts";
+import { atLeastOne, type Command, CommandError } from "../command.ts";
+import type { Io } from "../io.ts";
+import { containerFlags } from "../options/container.ts";
+import { parseDetachKeys } from "../stream/detach-keys.ts";
+import { followSize } from "../stream/resize.ts";
+import { runSession } from "../stream/session.ts";
+import { proxySignals } from "../stream/signals.ts";
+import { createContainer } from "./create.ts";
+
+export const run: Command = {
+  synopsis: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+  summary: "Create and run a new container from an image",
+  count: atLeastOne,
+  flagsEndAtFirstWord: true,
+  runsContainer: true,
+  examples: [
+    "run --rm -it busybox sh",
+    "run -d --name web -p 8080:80 -v data:/srv --memory 64m web-server",
+    "run --rm -v \"$PWD\":/work -w /work busybox ls",
+  ],
+  define(flags) {
+    const options = containerFlags(flags, "running");
+    const detach = flags.bool("detach", "Run container in background and print container ID", { short: "d" });
+    const detachKeys = flags.string("detach-keys", "Override the key sequence for detaching a container");
+    const sigProxy = flags.bool("sig-proxy", "Proxy received signals to the process", { initial: true });
+    return async ({ args, io, engine }) => {
+      const request = options.request(args, io);
+      const keys = parseDetachKeys(detachKeys.value);
+      if (detach.value) {
+        if (options.attach.changed) {
+          throw new CommandError("conflicting options: cannot specify both --attach and --detach");
+        }
+        Object.assign(request, { AttachStdin: false, AttachStdout: false, AttachStderr: false, StdinOnce: false });
+      } else {
+        checkTerminal(io, request.AttachStdin === true, request.Tty === true);
+      }
+      const size = request.Tty === true ? io.stdout.size() : undefined;
+      if (size !== undefined && request.HostConfig !== undefined) {
+        request.HostConfig.ConsoleSize = [size.height, size.width];
+      }
+      const opened = await engine();
+      const id = await createContainer(opened, io, request, options);
+      return await runContainer(opened, io, id, {
+        stdin: request.AttachStdin === true,
+        stdout: request.AttachStdout === true,
+        stderr: request.AttachStderr === true,
+        tty: request.Tty === true,
+        isRemoved: request.HostConfig?.AutoRemove === true,
+        sigProxy: sigProxy.value,
+        keys,
+      });
+    };
+  },
+};
+
+interface RunOptions {
+  stdin: boolean;
+  stdout: boolean;
+  stderr: boolean;
+  tty: boolean;
+  /** --rm */
+  isRemoved: boolean;
+  sigProxy: boolean;
+  keys: Uint8Array;
+}
+
+/** Starts a created container and stays with it until it ends, unless nothing of it is attached. */
+async function runContainer(engine: Engine, io: Io, id: string, options: RunOptions): Promise<number> {
+  const { stdin, stdout, stderr, tty, isRemoved } = options;
+  const { containers } = engine;
+  if (!stdin && !stdout && !stderr) {
+    await containers.start(id);
+    await io.stdout.write(`${id}\n`);
+    return 0;
+  }
+  // Attached and waiting before it starts: nothing that it does is missed.
+  const streams = await containers.attach(id, { stream: true, stdin, stdout, stderr });
+  const wait = await containers.wait(id, isRemoved ? "removed" : "next-exit");
+  const insistence = Promise.withResolvers<never>();
+  const stopProxy = options.sigProxy
+    ? proxySignals(io, engine, id, () => insistence.reject(new CommandError("got 3 SIGTERM/SIGINTs, forcefully exiting")))
+    : () => {};
+  let stopFollowing = () => {};
+  try {
+    try {
+      await Promise.race([containers.start(id), insistence.promise]);
+    } catch (error) {
+      streams.close();
+      if (isRemoved && !(error instanceof CommandError)) await Promise.race([wait.result, insistence.promise]);
+      throw error;
+    }
+    if (tty && io.stdout.isTerminal) stopFollowing = followSize(io, (size) => containers.resize(id, size));
+    const session = runSession(io, streams, { stdin, tty, detachKeys: options.keys });
+    const end = await Promise.race([session, insistence.promise]);
+    if (end === "detached") return 0;
+    return exitStatus(await Promise.race([wait.result, insistence.promise]));
+  } finally {
+    stopFollowing();
+    stopProxy();
+  }
+}
+
+/** @throws CommandError when the wait itself failed */
+export function exitStatus(response: ContainerWaitResponse): number {
+  if (response.Error !== undefined && response.Error !== null && response.Error.Message !== "") {
+    throw new CommandError(`Error waiting for container: ${response.Error.Message}`, 125);
+  }
+  return response.StatusCode;
+}
+
+/** @throws CommandError when a terminal is wanted and our stdin is none */
+export function checkTerminal(io: Io, stdin: boolean, tty: boolean): void {
+  if (stdin && tty && !io.stdin.isTerminal) throw new CommandError("the input device is not a TTY");
+}
+

@@ -1,0 +1,96 @@
+/**
+ * Which door: an internal verb (conmon calls davit when a container has ended), or the command line.
+ * The only file that reads this process's arguments, environment and identity.
+ */
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { type EngineChoice, globalFlags, runCli } from "./cli/cli.ts";
+import { CommandError } from "./cli/command.ts";
+import { parseFlags } from "./cli/flags/parse.ts";
+import { processIo } from "./cli/process-io.ts";
+import { messageOf } from "./core/errors.ts";
+import { armFault } from "./core/fault.ts";
+import { defaultDataRoot, defaultExecRoot, describeInstance, type Instance } from "./core/instance.ts";
+import { davitVersion } from "./core/version.ts";
+import type { Engine } from "./engine/engine.ts";
+
+const program = "davit";
+const searchPath = process.env["PATH"] || "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+function instanceOf(choice: { dataRoot: string | undefined; execRoot: string | undefined }): Instance {
+  return describeInstance(
+    resolve(choice.dataRoot || process.env["DAVIT_DATA_ROOT"] || defaultDataRoot),
+    resolve(choice.execRoot || process.env["DAVIT_EXEC_ROOT"] || defaultExecRoot),
+  );
+}
+
+/** Words that start this davit again. */
+function selfCommand(): string[] {
+  return Bun.main.startsWith("/$bunfs/") ? [process.execPath] : [process.execPath, Bun.main];
+}
+
+/**
+ * -H; else roots that were named mean the engine in this process; else DAVIT_HOST; else roots in the environment;
+ * else DOCKER_HOST, so that davit follows where docker would go.
+ */
+function hostOf(choice: EngineChoice): string | undefined {
+  const hasRoots = choice.dataRoot !== undefined || choice.execRoot !== undefined;
+  if (choice.host !== undefined) {
+    if (hasRoots) throw new CommandError("conflicting options: --host and --data-root or --exec-root");
+    return choice.host;
+  }
+  if (hasRoots) return undefined;
+  const { DAVIT_HOST, DAVIT_DATA_ROOT, DAVIT_EXEC_ROOT, DOCKER_HOST } = process.env;
+  if (DAVIT_HOST) return DAVIT_HOST;
+  if (DAVIT_DATA_ROOT || DAVIT_EXEC_ROOT) return undefined;
+  return DOCKER_HOST || undefined;
+}
+
+async function openEngine(choice: EngineChoice): Promise<Engine> {
+  const host = hostOf(choice);
+  if (host !== undefined) {
+    const { openRemoteEngine } = await import("./api/client/index.ts");
+    const apiVersion = process.env["DOCKER_API_VERSION"];
+    return await openRemoteEngine(host, {
+      ...(apiVersion ? { apiVersion } : {}),
+      ...(host.startsWith("tcp://") ? tlsOptions() : {}),
+    });
+  }
+  if (process.geteuid?.() !== 0) {
+    throw new CommandError(
+      `${program} must run as root: try 'sudo ${program} …' (running as an ordinary user comes with a later version)`,
+    );
+  }
+  const { openLocalEngine } = await import("./engine/local/index.ts");
+  return await openLocalEngine({ instance: instanceOf(choice), self: selfCommand(), searchPath });
+}
+
+/** As docker: DOCKER_TLS_VERIFY (not empty) with ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH. */
+function tlsOptions() {
+  if (!process.env["DOCKER_TLS_VERIFY"]) return {};
+  const directory = process.env["DOCKER_CERT_PATH"] || join(process.env["HOME"] || "/root", ".docker");
+  const read = (name: string) => readFileSync(join(directory, name), "utf8");
+  return { tls: { ca: read("ca.pem"), cert: read("cert.pem"), key: read("key.pem") } };
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  armFault(process.env["DAVIT_FAULT"]);
+  if (words.includes("internal")) {
+    const global = globalFlags();
+    const [door, ...verb] = parseFlags(global.flags, words, false).positional;
+    if (door === "internal") {
+      const { runInternal } = await import("./engine/local/internal.ts");
+      const instance = instanceOf({ dataRoot: global.dataRoot.value, execRoot: global.execRoot.value });
+      return await runInternal(verb, { instance, self: selfCommand(), searchPath });
+    }
+  }
+  return await runCli(words, { program, version: davitVersion, io: processIo(), openEngine });
+}
+
+main(process.argv.slice(2)).then(
+  (status) => process.exit(status),
+  (error) => {
+    process.stderr.write(`${program}: ${messageOf(error)}\n`);
+    process.exit(1);
+  },
+);
