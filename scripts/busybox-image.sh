@@ -16,8 +16,12 @@ for applet in $("$busybox" --list); do
 done
 printf 'root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/false\nuser:x:1000:1000:user:/home/user:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' > "$root/etc/passwd"
 printf 'root:x:0:\ndaemon:x:1:\nstaff:x:50:user\nuser:x:1000:\nnogroup:x:65534:\n' > "$root/etc/group"
-chown 1000:1000 "$root/home/user"
-tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$root" -cf "$work/layer.tar" .
+[ "$(id -u)" -ne 0 ] || chown 1000:1000 "$root/home/user"
+# As root the files have the owners they should have; as anybody else, all are root's.
+owners='--owner=0 --group=0'
+[ "$(id -u)" -ne 0 ] || owners=''
+# shellcheck disable=SC2086
+tar --sort=name --mtime=@0 $owners --numeric-owner -C "$root" -cf "$work/layer.tar" .
 diff=$(sha256sum "$work/layer.tar" | cut -d' ' -f1)
 arch=$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
 printf '{"architecture":"%s","os":"linux","created":"1970-01-01T00:00:00Z","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["sh"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]},"history":[{"created":"1970-01-01T00:00:00Z","created_by":"busybox-static"}]}' "$arch" "$diff" > "$work/config.json"

@@ -11,7 +11,7 @@ import { processIo } from "./cli/process-io.ts";
 import { messageOf } from "./core/errors.ts";
 import { armFault } from "./core/fault.ts";
 import { defaultDataRoot, defaultExecRoot, describeInstance, type Instance } from "./core/instance.ts";
-import { davitVersion } from "./core/version.ts";
+import { version } from "./core/version.ts";
 import type { Engine } from "./engine/engine.ts";
 
 const program = "davit";
@@ -84,7 +84,7 @@ async function main(words: readonly string[]): Promise<number> {
       return await runInternal(verb, { instance, self: selfCommand(), searchPath });
     }
   }
-  return await runCli(words, { program, version: davitVersion, io: processIo(), openEngine });
+  return await runCli(words, { program, version, io: processIo(), openEngine });
 }
 
 main(process.argv.slice(2)).then(

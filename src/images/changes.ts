@@ -50,7 +50,7 @@ function applyChange(config: ContainerConfig, change: string): ContainerConfig {
     case "HEALTHCHECK":
       return { ...config, Healthcheck: healthcheckOf(required(rest)) };
     default:
-      throw new InvalidParameter(`${keyword.toLowerCase() || "(empty)"} is not a valid change command`);
+      throw new InvalidParameter(`${keyword || "(empty)"} is not a valid change command`);
   }
 }
 

@@ -14,6 +14,7 @@ import type { Instance } from "../core/instance.ts";
 import { readLines } from "../linux/lines.ts";
 import { closeFd, socketPair } from "../linux/sockets.ts";
 import { type CgroupLayout, enterConmonCgroup, prepareCgroupMove } from "./cgroups.ts";
+import { keepFilter } from "./config-file.ts";
 import { startFailure } from "./failures.ts";
 import { type OciRuntime, programOf } from "./runtimes.ts";
 
@@ -65,6 +66,7 @@ export async function launchConmon(launch: ConmonLaunch): Promise<LaunchedContai
   conmon.release();
   const report = await conmon.report();
   if (report.data < 0) throw startFailure("create", report.message ?? "", programIn(bundle));
+  keepFilter(bundle, launch.id, launch.runtime);
   return { pid: report.data, conmonPid: readPid(join(bundle, "conmon.pid")) };
 }
 

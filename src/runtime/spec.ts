@@ -78,7 +78,7 @@ export function makeSpec(input: SpecInput): MadeSpec {
   const process: ProcessSpec = {
     user: { uid: input.user.uid, gid: input.user.gid, additionalGids: input.user.additionalGids },
     args: input.init === undefined ? [...input.args] : [initPath, "--", ...input.args],
-    env: containerEnvironment(config, input.hostname),
+    env: containerEnvironment(config, input.hostname, input.user.home),
     cwd: config.WorkingDir || "/",
     capabilities: capabilitySets(capabilities, input.user.uid),
     oomScoreAdj: oomScore(hostConfig.OomScoreAdj ?? 0, host, warnings),
@@ -176,8 +176,13 @@ function sysctls(input: SpecInput): Record<string, string> {
  * The environment of a container's first process, and of execs: Docker's own entries, which the image and the user
  * may replace, then theirs. The runtime adds HOME by the image's passwd.
  */
-export function containerEnvironment(config: ContainerConfig, hostname: string): string[] {
-  const base = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", `HOSTNAME=${hostname}`];
+export function containerEnvironment(config: ContainerConfig, hostname: string, home: string): string[] {
+  const base = [
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    `HOSTNAME=${hostname}`,
+    // runc would find it; crun leaves it empty for a user without an entry.
+    `HOME=${home}`,
+  ];
   if (config.Tty) base.push("TERM=xterm");
   return mergeEnvironment(base, config.Env ?? []);
 }

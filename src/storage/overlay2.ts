@@ -162,6 +162,7 @@ export function probeOverlay2(dataRoot: string): void {
     try {
       work();
     } catch (error) {
+      if (hasErrno(error, "ENOSPC", "EDQUOT", "EROFS", "EIO")) throw error;
       throw new Unavailable(`overlay2 cannot be used: ${missing} (${messageOf(error)}); ${wayOut}`, {
         cause: error,
       });

@@ -100,11 +100,13 @@ contract("creating a container", (subject) => {
     [
       { HostConfig: { Binds: ["/tmp:relative"] } },
       /invalid mount path: 'relative' mount path must be absolute/,
+      { kind: "system" },
     ],
     [{ HostConfig: { Binds: ["/tmp:/x:nope"] } }, "invalid mode: nope", { kind: "system" }],
     [
       { HostConfig: { Binds: ["/tmp:/"] } },
       /invalid (specification|volume specification).*destination can't be '\/'/,
+      { kind: "system" },
     ],
     [{ HostConfig: { Binds: ["/tmp:/x", "/var:/x"] } }, "Duplicate mount point: /x"],
     [{ HostConfig: { Tmpfs: { relative: "" } } }, /invalid mount path|mount path must be absolute/],
@@ -371,6 +373,7 @@ contract("listing containers", (subject) => {
       list({ all: true, filters: { before: ["no-such"] } }),
       "notFound",
       "No such container: no-such",
+      { kind: "system", words: "no such container no-such" },
     );
   });
 

@@ -3,9 +3,11 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Unavailable } from "../../src/core/errors.ts";
+import { describeInstance } from "../../src/core/instance.ts";
 import { removeTree } from "../../src/linux/directories.ts";
-import { mount, mountFlag, unmountIfMounted } from "../../src/linux/mounts.ts";
-import { probeOverlay2 } from "../../src/storage/overlay2.ts";
+import { mount, unmountIfMounted } from "../../src/linux/mounts.ts";
+import { openState } from "../../src/state/state.ts";
+import { openSnapshotter } from "../../src/storage/open.ts";
 import { StorageBench, snapshotterConformance } from "./conformance.ts";
 
 snapshotterConformance("overlay2");
@@ -44,13 +46,20 @@ test("a data root with a very long path works with 60 layers", async () => {
 test("where overlay cannot be used, the message names what is missing and the way out", () => {
   const top = mkdtempSync(join(tmpdir(), "davit-test-"));
   try {
-    // ramfs keeps no trusted xattrs of which overlay could make use, proc no directories at all.
-    mount("tmpfs", top, "tmpfs", mountFlag.noDevices, "size=1m,nr_inodes=8");
-    expect(() => probeOverlay2(top)).toThrow();
-    expect(readdirSync(top)).toEqual([]);
+    mount("ramfs", top, "ramfs", 0);
+    const state = openState(describeInstance(join(top, "data"), join(top, "exec")));
+    try {
+      expect(() => openSnapshotter(state, undefined)).toThrow(Unavailable);
+      expect(() => openSnapshotter(state, "overlay2")).toThrow(
+        /trusted.*extended attributes.*--storage-driver vfs/,
+      );
+      expect(readdirSync(join(top, "data")).filter((name) => !name.startsWith("davit.db"))).toEqual([]);
+      expect(openSnapshotter(state, "vfs").driver).toBe("vfs");
+    } finally {
+      state.close();
+    }
   } finally {
     unmountIfMounted(top);
     removeTree(top);
   }
-  expect(new Unavailable("x").kind).toBe("unavailable");
 });

@@ -25,7 +25,7 @@ export async function attach(
   }
   const live = await liveStreams(local, record, options);
   if (options.stream !== false) local.emit(containerEvent(record, "attach"));
-  const wanted = { stdout: options.stdout !== false, stderr: options.stderr !== false };
+  const wanted = { stdout: options.stdout === true, stderr: options.stderr === true };
   const logged = options.logs === true ? readLog(logPath(local, record), wanted) : undefined;
   return {
     output: concatenate(logged, select(live.output, wanted)),

@@ -96,10 +96,19 @@ export function verifyConfig(config: ContainerConfig, host: HostConfig): void {
   for (const port of Object.keys(config.ExposedPorts ?? {})) verifyPort(port);
   verifyRestartPolicy(host.RestartPolicy ?? {}, host.AutoRemove === true);
   verifyHealthcheck(config);
+  verifyRanges(host);
   if (config.StopSignal) signalNumber(config.StopSignal);
   if (config.Hostname && config.Hostname.length > 63) {
     throw new InvalidParameter(`invalid hostname: ${config.Hostname}: at most 63 bytes`);
   }
+}
+
+function verifyRanges(host: HostConfig): void {
+  const score = host.OomScoreAdj ?? 0;
+  if (score < -1000 || score > 1000) {
+    throw new InvalidParameter(`Invalid value ${score}, range for oom score adj is [-1000, 1000]`);
+  }
+  if ((host.ShmSize ?? 0) < 0) throw new InvalidParameter("SHM size can not be less than 0");
 }
 
 function verifyPort(port: string): void {

@@ -1,7 +1,7 @@
 /** More processes in a running container. */
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Conflict, InvalidParameter, NotFound } from "../../core/errors.ts";
+import { Conflict, InvalidParameter, NotFound, StartFailure } from "../../core/errors.ts";
 import { type ExecId, randomId } from "../../core/ids.ts";
 import { bundlePath } from "../../core/instance.ts";
 import type { ExecConfig, ExecInspect } from "../../core/objects.ts";
@@ -17,7 +17,8 @@ import {
 } from "../../runtime/exec.ts";
 import type { RuntimeSpec } from "../../runtime/oci.ts";
 import { makeExecProcess } from "../../runtime/spec.ts";
-import { resolveUser } from "../../runtime/users.ts";
+import { type ResolvedUser, resolveUser } from "../../runtime/users.ts";
+import type { ContainerRecord } from "../../state/containers.ts";
 import { type ExecRecord, execById, execsOf, putExec } from "../../state/execs.ts";
 import { cleanWorkingDirectory } from "./configuration.ts";
 import { containerEvent, type Local } from "./local.ts";
@@ -69,7 +70,14 @@ export async function startAttached(
     tty: options.tty ?? exec.config.Tty === true,
     stdin: options.stdin === true,
   });
-  const running = await run(local, exec, () => startExec(launch));
+  let running: RunningExec;
+  try {
+    running = await run(local, exec, () => startExec(launch));
+  } catch (error) {
+    // The stream is open already by then, in Docker: what went wrong is said there, the exit code by inspect.
+    if (error instanceof StartFailure) return saying(`${error.message}\r\n`);
+    throw error;
+  }
   putExec(local.state, { ...exec, state: { status: "running", process: identity(running.pid) } });
   attached.set(exec.id, running);
   const recorded = running.exited.then((exitCode) => {
@@ -77,6 +85,18 @@ export async function startAttached(
     recordEnd(local, exec, exitCode);
   });
   return { ...forward(running.streams), output: thenWait(running.streams.output, recorded) };
+}
+
+/** Streams of a process that never was: a message and the end. */
+function saying(message: string): AttachedStreams {
+  return {
+    output: (async function* () {
+      yield { stream: "stdout", data: Buffer.from(message) };
+    })(),
+    write: async () => {},
+    closeInput: async () => {},
+    close: () => {},
+  };
 }
 
 /** The streams end only when the exit code is known: who has read them may ask for it. */
@@ -156,7 +176,7 @@ function prepare(local: Local, exec: ExecRecord, options: { tty: boolean; stdin:
     process: makeExecProcess({
       container: spec.process,
       args: config.Cmd,
-      env: config.Env ?? [],
+      env: [...home(record, user), ...(config.Env ?? [])],
       cwd: config.WorkingDir ? cleanWorkingDirectory(config.WorkingDir) : undefined,
       tty: options.tty,
       user,
@@ -168,6 +188,12 @@ function prepare(local: Local, exec: ExecRecord, options: { tty: boolean; stdin:
     }),
     stdin: options.stdin,
   };
+}
+
+/** The home of the exec's own user, unless the container's configuration says where home is. */
+function home(record: ContainerRecord, user: ResolvedUser | undefined): string[] {
+  if (user === undefined || (record.config.Env ?? []).some((entry) => entry.startsWith("HOME="))) return [];
+  return [`HOME=${user.home}`];
 }
 
 function recordEnd(local: Local, exec: ExecRecord, exitCode: number): void {

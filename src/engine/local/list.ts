@@ -1,7 +1,7 @@
 /** Lists containers: filters and rows as `GET /containers/json` has them. */
-import { InvalidParameter } from "../../core/errors.ts";
+import { InvalidParameter, NotFound } from "../../core/errors.ts";
 import type { ContainerSummary } from "../../core/objects.ts";
-import { findImage } from "../../images/records.ts";
+import { findImage, type ImageRecord } from "../../images/records.ts";
 import { describeNetworkSettings, portSummaries } from "../../network/index.ts";
 import { allContainers, type ContainerRecord } from "../../state/containers.ts";
 import type { Filters, ListContainersOptions } from "../engine.ts";
@@ -43,7 +43,7 @@ async function summarize(local: Local, record: ContainerRecord, size: boolean): 
     Names: [`/${record.name}`],
     Image: record.imageName,
     ImageID: record.imageId,
-    Command: [record.path, ...record.args].join(" "),
+    Command: [record.path, ...record.args.map(quoted)].join(" "),
     Created: Math.floor(Date.parse(record.created) / 1000),
     Ports: running ? portSummaries(local.state, network) : [],
     Labels: record.config.Labels ?? {},
@@ -54,6 +54,11 @@ async function summarize(local: Local, record: ContainerRecord, size: boolean): 
     Mounts: record.mounts,
     ...(size ? await sizes(local, record) : {}),
   };
+}
+
+/** Docker's way: not a shell's, and only for blanks. */
+function quoted(argument: string): string {
+  return argument.includes(" ") ? `'${argument}'` : argument;
 }
 
 type Predicate = (record: ContainerRecord) => boolean;
@@ -126,9 +131,19 @@ function compileFilter(local: Local, name: string, values: string[]): Predicate 
   }
 }
 
+function imageOrNone(local: Local, reference: string): ImageRecord | undefined {
+  try {
+    return findImage(local.state, reference);
+  } catch (error) {
+    if (error instanceof NotFound) return undefined;
+    throw error;
+  }
+}
+
 /** An image and those that stand on all of its layers. */
 function descendants(local: Local, reference: string): string[] {
-  const image = findImage(local.state, reference);
+  const image = imageOrNone(local, reference);
+  if (image === undefined) return [];
   const top = image.chainIds.at(-1);
   const rows =
     top === undefined

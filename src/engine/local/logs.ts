@@ -17,7 +17,7 @@ export async function* logs(
 ): AsyncGenerator<OutputFrame> {
   const record = findContainer(local.state, reference);
   const { stdout = false, stderr = false, follow, ...rest } = options;
-  if (!stdout && !stderr) throw new InvalidParameter("You must choose at least one stream");
+  if (!stdout && !stderr) throw new InvalidParameter("you must choose at least one stream");
   if (record.hostConfig.LogConfig?.Type === "none") {
     throw new NotImplemented("configured logging driver does not support reading");
   }

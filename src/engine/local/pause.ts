@@ -1,5 +1,5 @@
 /** Freezes and thaws all processes of a container. */
-import { Conflict } from "../../core/errors.ts";
+import { Conflict, SystemFailure } from "../../core/errors.ts";
 import { pauseContainer, resumeContainer } from "../../runtime/runtimes.ts";
 import { type ContainerRecord, containerById, updateContainer } from "../../state/containers.ts";
 import { appendEvent, ringBell } from "../../state/events.ts";
@@ -13,7 +13,7 @@ export async function pause(local: Local, reference: string): Promise<void> {
   using _ = await lock(local.instance, `container-${id}`);
   const record = (await settleLocked(local, id)) ?? findContainer(local.state, reference);
   const { state } = record;
-  if (state.status === "paused") throw new Conflict(`container ${reference} is already paused`);
+  if (state.status === "paused") throw new Conflict(`container ${id} is already paused`);
   if (state.status !== "running") throw new Conflict(`container ${record.id} is not running`);
   await pauseContainer(local.runtime(record.runtime), id);
   recordState(local, { ...record, state: { ...state, status: "paused" } }, "pause");
@@ -23,7 +23,7 @@ export async function unpause(local: Local, reference: string): Promise<void> {
   const { id } = findContainer(local.state, reference);
   using _ = await lock(local.instance, `container-${id}`);
   const record = (await settleLocked(local, id)) ?? findContainer(local.state, reference);
-  if (record.state.status !== "paused") throw new Conflict(`container ${reference} is not paused`);
+  if (record.state.status !== "paused") throw new SystemFailure(`container ${id} is not paused`);
   await resumeContainer(local.runtime(record.runtime), id);
   recordState(local, { ...record, state: { ...record.state, status: "running" } }, "unpause");
 }

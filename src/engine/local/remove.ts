@@ -37,7 +37,7 @@ export async function remove(local: Local, reference: string, options: RemoveOpt
     if (record === undefined) return;
     const { status } = record.state;
     if (status === "running" || status === "paused" || status === "restarting") {
-      if (options.force !== true) throw stillRuns(record);
+      if (options.force !== true) throw stillRuns(record, reference);
       await killAndWait(local, record);
     }
     using _ = await lock(local.instance, `container-${id}`);
@@ -50,13 +50,13 @@ export async function remove(local: Local, reference: string, options: RemoveOpt
   }
 }
 
-function stillRuns(record: ContainerRecord): Conflict {
+function stillRuns(record: ContainerRecord, reference: string): Conflict {
   const advice =
     record.state.status === "paused"
       ? "unpause and then stop the container"
       : "stop the container before removing";
   return new Conflict(
-    `cannot remove container "/${record.name}": container is ${record.state.status}: ${advice} or force remove`,
+    `cannot remove container "${reference}": container is ${record.state.status}: ${advice} or force remove`,
   );
 }
 

@@ -2,7 +2,7 @@
  * Makes records and kernel agree again after a crash. Runs at the start of every command, so it must cost nothing
  * when nothing is wrong: two small queries, and a look into /proc for each container that should be running.
  */
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { hasErrno } from "../../core/errors.ts";
 import type { ContainerId } from "../../core/ids.ts";
@@ -25,7 +25,7 @@ import {
   updateContainer,
 } from "../../state/containers.ts";
 import { lockIfFree } from "../../state/locks.ts";
-import type { Local } from "./local.ts";
+import { type Local, timestamp } from "./local.ts";
 import { releaseKernelObjects } from "./release.ts";
 import { discard, removeLocked } from "./remove.ts";
 import { spawnRestarter } from "./restart-policy.ts";
@@ -95,7 +95,8 @@ async function repairStart(local: Local, record: ContainerRecord): Promise<void>
   const process = identityIn(join(bundle, "pid"));
   const monitor = identityIn(join(bundle, "conmon.pid"));
   if (process !== undefined && (await hasRun(local, record, process))) {
-    recordRunning(local, record, process, monitor ?? { pid: 0, started: 0 });
+    const startedAt = timestamp(statSync(join(bundle, "pid")).mtimeMs);
+    recordRunning(local, record, process, monitor ?? { pid: 0, started: 0 }, startedAt);
     await settleLocked(local, record.id);
     return;
   }

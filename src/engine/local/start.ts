@@ -119,9 +119,11 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
   for (const client of clients) client.connected(await attach(bundle));
   const process = identify(launched.pid);
   const monitor = identify(launched.conmonPid);
+  // Taken before: the program may have ended by the time the runtime is back.
+  const startedAt = timestamp();
   await startContainer(runtime, id);
   faultPoint("start:started");
-  recordRunning(local, record, process, monitor);
+  recordRunning(local, record, process, monitor, startedAt);
   faultPoint("start:done");
 }
 
@@ -131,11 +133,12 @@ export function recordRunning(
   record: ContainerRecord,
   process: ProcessIdentity,
   monitor: ProcessIdentity,
+  startedAt: string,
 ): void {
   const running: ContainerRecord = {
     ...record,
     state: { status: "running", process, monitor, bootId: local.bootId },
-    startedAt: timestamp(),
+    startedAt,
     exitCode: 0,
     error: "",
     oomKilled: false,

@@ -1,6 +1,7 @@
 /** Unpacks a layer. */
 import { type Digest, parseDigest } from "../../core/ids.ts";
 import type { LayerTarget } from "../../storage/snapshotter.ts";
+import { hashInBackground } from "./background-hash.ts";
 import { chunkSize, isFileRange, RangeReader } from "./byte-source.ts";
 import { decompress, detectFileCompression } from "./compression.ts";
 import { LayerRoot } from "./layer-root.ts";
@@ -48,15 +49,14 @@ export async function applyLayer(
   using root = new LayerRoot(target);
   const unpacker = new Unpacker(root, options.limits ?? defaultLayerLimits);
   const parser = new TarParser(unpacker);
-  const hasher = options.hash === true ? new Bun.CryptoHasher("sha256") : undefined;
+  using hash = options.hash === true ? openHash(source) : undefined;
   const take = (chunk: Uint8Array) => {
-    hasher?.update(chunk);
+    hash?.update(chunk);
     parser.push(chunk);
   };
   try {
-    if (isFileRange(source) && detectFileCompression(source) === "none") {
-      await readPlain(source, take, options.signal);
-    } else {
+    if (isPlainFile(source)) await readPlain(source, take, options.signal);
+    else {
       const { stream } = await decompress(source, options);
       for await (const chunk of stream) {
         options.signal?.throwIfAborted();
@@ -69,10 +69,45 @@ export async function applyLayer(
     unpacker.abandon();
   }
   return {
-    diffId: hasher === undefined ? undefined : parseDigest(`sha256:${hasher.digest("hex")}`),
+    diffId: await hash?.digest(),
     size: unpacker.size,
     entries: unpacker.entries,
     tarSize: parser.position,
+  };
+}
+
+function isPlainFile(source: ByteSource): source is FileRange {
+  return isFileRange(source) && detectFileCompression(source) === "none";
+}
+
+interface StreamHash extends Disposable {
+  update(chunk: Uint8Array): void;
+  digest(): Promise<Digest>;
+}
+
+/** From this size on a thread of its own is worth its start. */
+const smallestBackground = 16 << 20;
+
+function openHash(source: ByteSource): StreamHash {
+  if (isPlainFile(source)) {
+    using reader = new RangeReader(source);
+    const range = { path: source.path, offset: reader.position, length: reader.end - reader.position };
+    if (range.length >= smallestBackground) {
+      const background = hashInBackground(range);
+      return {
+        update: () => {},
+        digest: () => background.digest,
+        [Symbol.dispose]: () => background[Symbol.dispose](),
+      };
+    }
+  }
+  const hasher = new Bun.CryptoHasher("sha256");
+  return {
+    update: (chunk) => {
+      hasher.update(chunk);
+    },
+    digest: async () => parseDigest(`sha256:${hasher.digest("hex")}`),
+    [Symbol.dispose]: () => {},
   };
 }
 

@@ -1,0 +1,60 @@
+import type { ContainerInspect } from "../../core/objects.ts";
+import { type Command, CommandError, exactly } from "../command.ts";
+import { parseDetachKeys } from "../stream/detach-keys.ts";
+import { followSize } from "../stream/resize.ts";
+import { runSession } from "../stream/session.ts";
+import { proxySignals } from "../stream/signals.ts";
+import { checkTerminal, exitStatus } from "./run.ts";
+
+export const attach: Command = {
+  synopsis: "[OPTIONS] CONTAINER",
+  summary: "Attach local standard input, output, and error streams to a running container",
+  count: exactly(1),
+  examples: ["attach --detach-keys ctrl-a,d web"],
+  define(flags) {
+    const detachKeys = flags.string("detach-keys", "Override the key sequence for detaching a container");
+    const noStdin = flags.bool("no-stdin", "Do not attach STDIN");
+    const sigProxy = flags.bool("sig-proxy", "Proxy all received signals to the process", { initial: true });
+    return async ({ args: [name = ""], io, engine }) => {
+      const keys = parseDetachKeys(detachKeys.value);
+      const opened = await engine();
+      const { containers } = opened;
+      const container = await containers.inspect(name);
+      checkAttachable(container);
+      const tty = container.Config.Tty === true;
+      checkTerminal(io, !noStdin.value, tty);
+      const stdin = !noStdin.value && container.Config.OpenStdin === true;
+      const wait = await containers.wait(container.Id, "not-running");
+      const streams = await containers.attach(container.Id, { stream: true, stdin, stdout: true, stderr: true });
+      const insistence = Promise.withResolvers<never>();
+      const stopProxy =
+        sigProxy.value && !tty
+          ? proxySignals(io, opened, container.Id, () =>
+              insistence.reject(new CommandError("got 3 SIGTERM/SIGINTs, forcefully exiting")),
+            )
+          : () => {};
+      const stopFollowing =
+        tty && io.stdout.isTerminal
+          ? followSize(io, (size) => containers.resize(container.Id, size))
+          : () => {};
+      try {
+        const session = runSession(io, streams, { stdin, tty, detachKeys: keys });
+        const end = await Promise.race([session, insistence.promise]);
+        if (end === "detached") throw new CommandError("read escape sequence");
+        return exitStatus(await Promise.race([wait.result, insistence.promise]));
+      } finally {
+        stopFollowing();
+        stopProxy();
+      }
+    };
+  },
+};
+
+/** @throws CommandError when nothing can be attached to now */
+function checkAttachable({ State }: ContainerInspect): void {
+  if (!State.Running) throw new CommandError("cannot attach to a stopped container, start it first");
+  if (State.Paused) throw new CommandError("cannot attach to a paused container, unpause it first");
+  if (State.Restarting) {
+    throw new CommandError("cannot attach to a restarting container, wait until it is running");
+  }
+}
