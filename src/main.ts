@@ -2,7 +2,7 @@
  * Which door: an internal verb (conmon calls davit when a container has ended), or the command line.
  * The only file that reads this process's arguments, environment and identity.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type EngineChoice, globalFlags, runCli } from "./cli/cli.ts";
 import { CommandError } from "./cli/command.ts";
@@ -13,14 +13,15 @@ import { armFault } from "./core/fault.ts";
 import { defaultDataRoot, defaultExecRoot, describeInstance, type Instance } from "./core/instance.ts";
 import { version } from "./core/version.ts";
 import type { Engine } from "./engine/engine.ts";
+import { exitNow } from "./linux/exit.ts";
 
 const program = "davit";
-const searchPath = process.env["PATH"] || "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const searchPath = process.env.PATH || "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 function instanceOf(choice: { dataRoot: string | undefined; execRoot: string | undefined }): Instance {
   return describeInstance(
-    resolve(choice.dataRoot || process.env["DAVIT_DATA_ROOT"] || defaultDataRoot),
-    resolve(choice.execRoot || process.env["DAVIT_EXEC_ROOT"] || defaultExecRoot),
+    resolve(choice.dataRoot || process.env.DAVIT_DATA_ROOT || defaultDataRoot),
+    resolve(choice.execRoot || process.env.DAVIT_EXEC_ROOT || defaultExecRoot),
   );
 }
 
@@ -50,7 +51,7 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
   const host = hostOf(choice);
   if (host !== undefined) {
     const { openRemoteEngine } = await import("./api/client/index.ts");
-    const apiVersion = process.env["DOCKER_API_VERSION"];
+    const apiVersion = process.env.DOCKER_API_VERSION;
     return await openRemoteEngine(host, {
       ...(apiVersion ? { apiVersion } : {}),
       ...(host.startsWith("tcp://") ? tlsOptions() : {}),
@@ -62,19 +63,21 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
     );
   }
   const { openLocalEngine } = await import("./engine/local/index.ts");
-  return await openLocalEngine({ instance: instanceOf(choice), self: selfCommand(), searchPath });
+  const engine = await openLocalEngine({ instance: instanceOf(choice), self: selfCommand(), searchPath });
+  // Never closed: the end of this process lets go of everything, without the checkpoint that a close would cost.
+  return { ...engine, close: async () => {} };
 }
 
 /** As docker: DOCKER_TLS_VERIFY (not empty) with ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH. */
 function tlsOptions() {
-  if (!process.env["DOCKER_TLS_VERIFY"]) return {};
-  const directory = process.env["DOCKER_CERT_PATH"] || join(process.env["HOME"] || "/root", ".docker");
+  if (!process.env.DOCKER_TLS_VERIFY) return {};
+  const directory = process.env.DOCKER_CERT_PATH || join(process.env.HOME || "/root", ".docker");
   const read = (name: string) => readFileSync(join(directory, name), "utf8");
   return { tls: { ca: read("ca.pem"), cert: read("cert.pem"), key: read("key.pem") } };
 }
 
 async function main(words: readonly string[]): Promise<number> {
-  armFault(process.env["DAVIT_FAULT"]);
+  armFault(process.env.DAVIT_FAULT);
   if (words.includes("internal")) {
     const global = globalFlags();
     const [door, ...verb] = parseFlags(global.flags, words, false).positional;
@@ -88,9 +91,9 @@ async function main(words: readonly string[]): Promise<number> {
 }
 
 main(process.argv.slice(2)).then(
-  (status) => process.exit(status),
+  (status) => exitNow(status),
   (error) => {
-    process.stderr.write(`${program}: ${messageOf(error)}\n`);
-    process.exit(1);
+    writeSync(2, `${program}: ${messageOf(error)}\n`);
+    exitNow(1);
   },
 );

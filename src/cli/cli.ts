@@ -99,7 +99,9 @@ export function globalFlags() {
   const flags = new FlagSet();
   return {
     flags,
-    host: flags.string("host", "Engine API to connect to, instead of the engine in this process", { short: "H" }),
+    host: flags.string("host", "Engine API to connect to, instead of the engine in this process", {
+      short: "H",
+    }),
     dataRoot: flags.string("data-root", "Directory of images, volumes and records", {
       shownDefault: '"/var/lib/davit"',
     }),

@@ -1,5 +1,5 @@
 /** The tree of commands. A command's file is loaded when the command is run or its own help is asked for. */
-import { type Command, CommandError, type CommandEntry, type CommandGroup } from "./command.ts";
+import { type Command, type CommandEntry, CommandError, type CommandGroup } from "./command.ts";
 import { nearest } from "./suggest.ts";
 
 const attach: CommandEntry = {
@@ -357,7 +357,8 @@ function unknownCommand(program: string, word: string, group?: CommandGroup): Co
     group?.children.map((child) => child.name) ??
     [...commonCommands, ...otherCommands, ...groups].map((command) => command.name);
   const near = nearest(word, known);
-  const hint = near.length === 0 ? "" : `Did you mean ${near.map((name) => `'${path} ${name}'`).join(" or ")}?\n\n`;
+  const hint =
+    near.length === 0 ? "" : `Did you mean ${near.map((name) => `'${path} ${name}'`).join(" or ")}?\n\n`;
   const usage = group === undefined ? "" : `Usage:  ${path}\n\n`;
   return new CommandError(
     `${program}: unknown command: ${path} ${word}\n\n${hint}${usage}Run '${path} --help' for more information`,

@@ -21,7 +21,9 @@ const words: Record<string, string> = {
 /** `open /x: no such file or directory`. */
 export function fileFailure(error: unknown, act: string, path: string): Error {
   const code = Object.keys(words).find((name) => hasErrno(error, name));
-  return new FileFailure(`${act} ${path}: ${code === undefined ? messageOf(error) : words[code]}`, { cause: error });
+  return new FileFailure(`${act} ${path}: ${code === undefined ? messageOf(error) : words[code]}`, {
+    cause: error,
+  });
 }
 
 /** A file of the user that could not be used. */

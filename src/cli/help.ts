@@ -1,7 +1,8 @@
 /** The help texts of the program, of a group of commands, and of one command. */
+
+import { usageLine } from "./cli.ts";
 import type { CommandEntry, CommandGroup } from "./command.ts";
 import { commonCommands, type FoundCommand, groups, otherCommands, spellings } from "./commands.ts";
-import { usageLine } from "./cli.ts";
 import type { FlagSet } from "./flags/flag-set.ts";
 import { describeFlags } from "./flags/help.ts";
 

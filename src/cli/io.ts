@@ -40,5 +40,5 @@ export interface Io {
 
 /** True when colour may be used on `stream`: a terminal, and the user did not say no (https://no-color.org). */
 export function mayColour(io: Io, stream: OutputStream): boolean {
-  return stream.isTerminal && (io.env["NO_COLOR"] ?? "") === "" && io.env["TERM"] !== "dumb";
+  return stream.isTerminal && (io.env.NO_COLOR ?? "") === "" && io.env.TERM !== "dumb";
 }

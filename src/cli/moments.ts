@@ -9,12 +9,11 @@ export function parseMoment(text: string, now: number): number {
   } catch (error) {
     if (!(error instanceof BadValue)) throw error;
   }
-  const match =
-    /^(\d{4})-(\d\d)-(\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(\.\d+)?)?)?)?(Z|[+-]\d\d:?\d\d)?$/.exec(text);
+  const match = /^(\d{4})-(\d\d)-(\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(\.\d+)?)?)?)?(Z|[+-]\d\d:?\d\d)?$/.exec(
+    text,
+  );
   if (match === null) {
-    throw new BadValue(
-      `failed to parse value as time or duration: ${quote(text)}`,
-    );
+    throw new BadValue(`failed to parse value as time or duration: ${quote(text)}`);
   }
   const [, year, month, day, hour = "00", minute = "00", second = "00", fraction = "", zone = ""] = match;
   // Without a zone the time is local, as Date takes it.

@@ -68,7 +68,9 @@ function processOutput(fd: 1 | 2): OutputStream {
 
 function writeSome(fd: number, data: Uint8Array): Promise<number> {
   return new Promise((resolve, reject) => {
-    write(fd, data, 0, data.length, null, (error, written) => (error === null ? resolve(written) : reject(error)));
+    write(fd, data, 0, data.length, null, (error, written) =>
+      error === null ? resolve(written) : reject(error),
+    );
   });
 }
 

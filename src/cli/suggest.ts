@@ -8,7 +8,9 @@ export function nearest(word: string, known: readonly string[]): string[] {
   const reach = word.length <= 3 ? 1 : 2;
   return known
     .map((candidate) => ({ candidate, distance: distance(word, candidate) }))
-    .filter(({ candidate, distance: far }) => far <= reach || (word.length >= 3 && candidate.startsWith(word)))
+    .filter(
+      ({ candidate, distance: far }) => far <= reach || (word.length >= 3 && candidate.startsWith(word)),
+    )
     .sort((a, b) => a.distance - b.distance)
     .slice(0, 3)
     .map(({ candidate }) => candidate);

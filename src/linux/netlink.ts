@@ -149,14 +149,26 @@ interface Answer {
   readonly payload: Buffer;
 }
 
+/**
+ * Closing a netfilter socket makes the kernel finish all pending nftables deletions first, whosever they are: an RCU
+ * grace period of 10–20 ms. So it is closed later; a process that ends before that leaves it to the kernel.
+ */
+const graceForDeletions = 100;
+
+export function closeLater(close: () => void): void {
+  setTimeout(close, graceForDeletions).unref();
+}
+
 /** A netlink socket. It stays in the network namespace in which it was opened. */
 export class NetlinkSocket implements Disposable {
   readonly #fd: number;
+  readonly #protocol: keyof typeof netlinkProtocol;
   #sequence = 0;
   /** Made at the first answer: a socket that only sends needs none. */
   #received: Buffer | undefined;
 
   constructor(protocol: keyof typeof netlinkProtocol) {
+    this.#protocol = protocol;
     this.#fd = check(
       symbols.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, netlinkProtocol[protocol]),
       "socket",
@@ -173,14 +185,36 @@ export class NetlinkSocket implements Disposable {
    */
   batch(requests: readonly NamedRequest[]): void {
     const first = this.#sequence + 1;
-    this.#send(
-      requests.map(({ message }) => message.addFlags(messageFlag.acknowledge).finish(++this.#sequence)),
-    );
+    this.#send(requests.map((request) => this.#acknowledged(request)));
+    this.#awaitAll(requests, first);
+  }
+
+  /**
+   * Like `batch`, between two messages that make them one transaction: all or none (nfnetlink batches).
+   * @throws LinuxError of the first failure.
+   */
+  transaction(begin: NetlinkMessage, requests: readonly NamedRequest[], end: NetlinkMessage): void {
+    const messages = [begin.finish(++this.#sequence)];
+    const first = this.#sequence + 1;
+    for (const request of requests) messages.push(this.#acknowledged(request));
+    messages.push(end.finish(++this.#sequence));
+    this.#send(messages);
+    this.#awaitAll(requests, first);
+  }
+
+  #acknowledged({ message }: NamedRequest): Buffer {
+    return message.addFlags(messageFlag.acknowledge).finish(++this.#sequence);
+  }
+
+  #awaitAll(requests: readonly NamedRequest[], first: number): void {
     let failure: LinuxError | undefined;
     for (let pending = requests.length; pending > 0; ) {
       for (const answer of this.#receive()) {
+        if (answer.type !== NLMSG_ERROR) continue;
         const request = requests[answer.sequence - first];
-        if (answer.type !== NLMSG_ERROR || request === undefined) continue;
+        // Refused as a whole: the answer is to the message that begins the transaction.
+        if (request === undefined)
+          throw linuxError("netlink", -answer.payload.readInt32LE(0), requests[0]?.act);
         pending -= 1;
         const error = failureOf(answer, request);
         if (error !== undefined && request.tolerated?.includes(error.code) !== true) failure ??= error;
@@ -222,7 +256,8 @@ export class NetlinkSocket implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    symbols.close(this.#fd);
+    if (this.#protocol === "netfilter") closeLater(() => symbols.close(this.#fd));
+    else symbols.close(this.#fd);
   }
 
   #send(messages: Buffer[]): void {

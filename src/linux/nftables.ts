@@ -5,7 +5,7 @@
 import { dlopen, FFIType, type Pointer } from "bun:ffi";
 import { hasErrno, messageOf, SystemFailure, Unavailable } from "../core/errors.ts";
 import { cstring, ptr } from "./libc.ts";
-import { attributeText, NetlinkMessage, NetlinkSocket, parseAttributes } from "./netlink.ts";
+import { attributeText, closeLater, NetlinkMessage, NetlinkSocket, parseAttributes } from "./netlink.ts";
 
 const { i32, u32, ptr: pointer, cstring: text } = FFIType;
 
@@ -17,6 +17,7 @@ function load() {
       nft_ctx_buffer_error: { args: [pointer], returns: i32 },
       nft_ctx_get_output_buffer: { args: [pointer], returns: text },
       nft_ctx_get_error_buffer: { args: [pointer], returns: text },
+      nft_ctx_free: { args: [pointer], returns: FFIType.void },
       nft_run_cmd_from_buffer: { args: [pointer, pointer], returns: i32 },
     }).symbols;
   } catch (cause) {
@@ -30,16 +31,14 @@ function load() {
 
 /** nft refused a command, or the kernel did; nothing of it was applied. */
 export class NftablesFailure extends SystemFailure {
-  /** An element, set, chain or table that the command names is not there. */
-  readonly isMissing: boolean;
-  /** Something that the command adds is there already, and differs. */
-  readonly isTaken: boolean;
+  /** @param report what libnftables says: a line for each fault, each with the whole command below it. */
   constructor(report: string) {
-    super(`nftables: ${report.trim()}`);
-    this.isMissing = report.includes("No such file or directory");
-    this.isTaken = report.includes("File exists");
+    const faults = report.split("\n").filter((line) => line.includes("Error: "));
+    super(`nftables: ${faults.join("; ").slice(0, longestReport)}`);
   }
 }
+
+const longestReport = 500;
 
 function missingInKernel(report: string, cause?: unknown): Unavailable {
   return new Unavailable(
@@ -51,10 +50,11 @@ function missingInKernel(report: string, cause?: unknown): Unavailable {
 }
 
 /**
- * A context of libnftables. It is not freed: closing its socket after a deletion waits for an RCU grace period
- * (10–20 ms) in the kernel, which nobody needs to wait for before this process ends.
+ * A context of libnftables: for tables, chains and rules. Each command reads the sets of all tables of the machine
+ * first, with all their elements, and so takes from 1 ms to 200 ms and more, depending on what else there is; single
+ * elements therefore go past it (`nftables-elements.ts`).
  */
-export class Nftables {
+export class Nftables implements Disposable {
   readonly #library = load();
   readonly #context: Pointer;
 
@@ -77,9 +77,13 @@ export class Nftables {
     }
     const report = String(this.#library.nft_ctx_get_error_buffer(this.#context));
     if (/Operation not supported|Protocol not supported|Address family not supported/.test(report)) {
-      throw missingInKernel(report.trim());
+      throw missingInKernel(new NftablesFailure(report).message);
     }
     throw new NftablesFailure(report);
+  }
+
+  [Symbol.dispose](): void {
+    closeLater(() => this.#library.nft_ctx_free(this.#context));
   }
 }
 

@@ -6,7 +6,6 @@ import { formatIpv4, formatMac, parseIpv4, parseMac } from "../linux/addresses.t
 import { findInterface } from "../linux/interfaces.ts";
 import { closeNamespace, openNamespace, withNetworkNamespace } from "../linux/namespaces.ts";
 import { NetlinkSocket } from "../linux/netlink.ts";
-import { Nftables } from "../linux/nftables.ts";
 import {
   addAddress,
   addDefaultRoute,
@@ -20,7 +19,7 @@ import {
   withoutLinkLocalAddress,
 } from "../linux/rtnetlink.ts";
 import type { State } from "../state/state.ts";
-import { type Bridge, ensureBridge } from "./bridge.ts";
+import { type Bridge, ensureBridge, ensureTable } from "./bridge.ts";
 import { addPublishedPorts, removePublishedPorts } from "./firewall.ts";
 import { forgetFlows } from "./flows.ts";
 import type { Endpoint, EndpointRequest, Reservation } from "./model.ts";
@@ -110,12 +109,13 @@ function hostLinkOf(instanceName: string, containerId: string): string {
 }
 
 /**
- * What the host needs before the container starts: its published ports lead to its address. May run while the
- * runtime makes the container. Idempotent.
+ * What the host needs before the container starts: the instance's rules, and its published ports led to its
+ * address. May run while the runtime makes the container. Idempotent.
  */
-export function prepareHost(state: State, endpoint: Endpoint): void {
+export async function prepareHost(state: State, endpoint: Endpoint): Promise<void> {
+  await ensureTable(state);
   if (endpoint.ports.length === 0) return;
-  addPublishedPorts(new Nftables(), state.instance.table, endpoint);
+  addPublishedPorts(state.instance.table, endpoint);
   forgetFlows(endpoint);
 }
 
@@ -222,7 +222,7 @@ export interface ReleaseOptions {
 export function release(state: State, containerId: string, options: ReleaseOptions = {}): void {
   const endpoint = findEndpoint(state, containerId);
   if (endpoint === undefined) return;
-  if (endpoint.ports.length > 0) removePublishedPorts(new Nftables(), state.instance.table, endpoint.ports);
+  if (endpoint.ports.length > 0) removePublishedPorts(state.instance.table, endpoint);
   faultPoint("release:rules");
   if (options.removeLink === true) {
     using socket = new NetlinkSocket("route");

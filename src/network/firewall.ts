@@ -12,7 +12,14 @@
  *   containers must not reach the host's loopback by that, nor anything from outside a port published there.
  */
 
-import { type Nftables, NftablesFailure } from "../linux/nftables.ts";
+import { hasErrno, SystemFailure } from "../core/errors.ts";
+import { ipv4Bytes, parseIpv4 } from "../linux/addresses.ts";
+import {
+  addElements,
+  deleteElements,
+  type MapElement,
+  type MapElements,
+} from "../linux/nftables-elements.ts";
 import type { Endpoint, PublishedPort } from "./model.ts";
 
 /** Grows when the text of the table changes, so that a newer davit replaces the table of an older one. */
@@ -76,73 +83,97 @@ export function tableCommands(wanted: FirewallTable, endpoints: readonly Endpoin
         oifname "${bridge}" ct status dnat ip saddr { ${subnet}, 127.0.0.0/8 } masquerade
       }
     }
-    ${endpoints.map((endpoint) => addCommands(table, endpoint)).join("\n")}
+    ${endpoints.map((endpoint) => elementCommands(table, endpoint)).join("\n")}
   `;
 }
 
-function keyOf(port: PublishedPort): string {
-  const key = `${port.protocol} . ${port.hostPort}`;
-  return port.hostIp === anyAddress ? key : `${port.hostIp} . ${key}`;
-}
+const mapNames = ["published", "published_at"] as const;
+const protocolNumber = { tcp: 6, udp: 17, sctp: 132 } as const;
 
-function mapOf(port: PublishedPort): string {
+function mapOf(port: PublishedPort): (typeof mapNames)[number] {
   return port.hostIp === anyAddress ? "published" : "published_at";
 }
 
-/** `verb element` commands, one for each map that has some. */
-function elementCommands(
-  verb: "add" | "delete",
-  table: string,
-  ports: readonly PublishedPort[],
-  element: (port: PublishedPort) => string,
-): string {
-  return ["published", "published_at"]
-    .map((map) => ({ map, elements: ports.filter((port) => mapOf(port) === map).map(element) }))
-    .filter(({ elements }) => elements.length > 0)
-    .map(({ map, elements }) => `${verb} element inet ${table} ${map} { ${elements.join(", ")} }\n`)
-    .join("");
+/** An element in nft's language. */
+function elementText(endpoint: Endpoint, port: PublishedPort): string {
+  const key = `${port.protocol} . ${port.hostPort}`;
+  const whole = mapOf(port) === "published" ? key : `${port.hostIp} . ${key}`;
+  return `${whole} : ${endpoint.address} . ${port.containerPort}`;
 }
 
-function addCommands(table: string, endpoint: Endpoint): string {
-  return elementCommands(
-    "add",
-    table,
-    endpoint.ports,
-    (port) => `${keyOf(port)} : ${endpoint.address} . ${port.containerPort}`,
-  );
+function elementCommands(table: string, endpoint: Endpoint): string {
+  return mapNames
+    .map((map) => ({ map, ports: endpoint.ports.filter((port) => mapOf(port) === map) }))
+    .filter(({ ports }) => ports.length > 0)
+    .map(({ map, ports }) => {
+      const elements = ports.map((port) => elementText(endpoint, port)).join(", ");
+      return `add element inet ${table} ${map} { ${elements} }`;
+    })
+    .join("\n");
+}
+
+function addressBytes(address: string): Buffer {
+  const value = parseIpv4(address);
+  if (value === undefined)
+    throw new SystemFailure(`the record of an endpoint is damaged: address ${address}`);
+  return ipv4Bytes(value);
+}
+
+function portBytes(port: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt16BE(port);
+  return bytes;
+}
+
+/** The same element as `elementText`, as the kernel holds it. */
+function element(endpoint: Endpoint, port: PublishedPort): MapElement {
+  const key = Buffer.concat([
+    Buffer.from([protocolNumber[port.protocol], 0, 0, 0]),
+    portBytes(port.hostPort),
+  ]);
+  return {
+    key: mapOf(port) === "published" ? key : Buffer.concat([addressBytes(port.hostIp), key]),
+    value: Buffer.concat([addressBytes(endpoint.address), portBytes(port.containerPort)]),
+  };
+}
+
+function elementsOf(table: string, endpoint: Endpoint, ports: readonly PublishedPort[]): MapElements[] {
+  return mapNames
+    .map((map) => ({
+      table,
+      map,
+      elements: ports.filter((port) => mapOf(port) === map).map((port) => element(endpoint, port)),
+    }))
+    .filter(({ elements }) => elements.length > 0);
 }
 
 /** Leads the endpoint's ports to it, in one transaction. What a crash left in their place is replaced. */
-export function addPublishedPorts(nftables: Nftables, table: string, endpoint: Endpoint): void {
+export function addPublishedPorts(table: string, endpoint: Endpoint): void {
+  const wanted = elementsOf(table, endpoint, endpoint.ports);
   try {
-    nftables.run(addCommands(table, endpoint));
+    addElements(wanted);
   } catch (error) {
-    if (!(error instanceof NftablesFailure && error.isTaken)) throw error;
-    removePublishedPorts(nftables, table, endpoint.ports);
-    nftables.run(addCommands(table, endpoint));
+    if (!hasErrno(error, "EEXIST")) throw error;
+    removePublishedPorts(table, endpoint);
+    addElements(wanted);
   }
 }
 
-/** Takes the ports away, in one transaction. What is not there (any more) is no failure. */
-export function removePublishedPorts(
-  nftables: Nftables,
-  table: string,
-  ports: readonly PublishedPort[],
-): void {
-  if (ports.length === 0) return;
+/** Takes the endpoint's ports away, in one transaction. What is not there (any more) is no failure. */
+export function removePublishedPorts(table: string, endpoint: Endpoint): void {
   try {
-    nftables.run(elementCommands("delete", table, ports, keyOf));
+    deleteElements(elementsOf(table, endpoint, endpoint.ports));
   } catch (error) {
-    if (!(error instanceof NftablesFailure && error.isMissing)) throw error;
+    if (!hasErrno(error, "ENOENT")) throw error;
     // Some were gone, and so none was removed: one after the other then.
-    for (const port of ports) removeOne(nftables, table, port);
+    for (const port of endpoint.ports) removeOne(table, endpoint, port);
   }
 }
 
-function removeOne(nftables: Nftables, table: string, port: PublishedPort): void {
+function removeOne(table: string, endpoint: Endpoint, port: PublishedPort): void {
   try {
-    nftables.run(elementCommands("delete", table, [port], keyOf));
+    deleteElements(elementsOf(table, endpoint, [port]));
   } catch (error) {
-    if (!(error instanceof NftablesFailure && error.isMissing)) throw error;
+    if (!hasErrno(error, "ENOENT")) throw error;
   }
 }

@@ -26,7 +26,8 @@ export function explainForwardPolicy(instance: Instance): string | undefined {
 
 /** Rules for the bridge stand somewhere in the table: whoever wrote them has decided. */
 function mentions(chain: BaseChain, bridge: string): boolean {
-  return new Nftables().run(`list table ${chain.family} ${chain.table}`).includes(`"${bridge}"`);
+  using nftables = new Nftables();
+  return nftables.run(`list table ${chain.family} ${chain.table}`).includes(`"${bridge}"`);
 }
 
 function remedy(chain: BaseChain, bridge: string): string {

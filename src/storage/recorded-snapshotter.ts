@@ -5,7 +5,7 @@
  * half-made ones; mounting and unmounting one snapshot hold its own directory. Neither waits for the other kind
  * while it is held in the opposite order: root lock, then directory.
  */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { faultPoint } from "../core/fault.ts";
 import { readDirectory, removeTree } from "../linux/directories.ts";
@@ -72,6 +72,7 @@ export class RecordedSnapshotter implements Snapshotter {
     const { directory } = this.#records.get(key);
     using _mounting = await this.#lockDirectory(directory);
     this.#records.commit(key, name);
+    faultPoint("snapshot:committed");
     // After the record: a conflict must leave the active snapshot as it was, mounted or not.
     this.#backend.unmount(directory);
   }
@@ -102,13 +103,16 @@ export class RecordedSnapshotter implements Snapshotter {
 
   async sync(): Promise<void> {
     syncFileSystem(this.#backend.root);
-    // The records lie on the same file system unless someone mounted one in between.
-    this.#state.makeDurable();
+    // That took the records along, unless somebody mounted a file system of its own for the snapshots.
+    const { dataRoot } = this.#state.instance;
+    if (statSync(dataRoot).dev !== statSync(this.#backend.root).dev) this.#state.makeDurable();
   }
 
   async sweep(isUsed: (info: SnapshotInfo) => boolean): Promise<void> {
     for (const info of this.#records.list()) {
       if (info.state === "active" && !isUsed(info)) await this.remove(info.key);
+      // Killed in the middle of a commit: still mounted where it was written.
+      if (info.state === "committed") await this.unmount(info.key);
     }
     // Somebody makes or removes a snapshot right now: what looks half-made may be just that.
     using alone = this.#lockRootIfFree();

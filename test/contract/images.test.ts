@@ -339,8 +339,7 @@ contract("image archives", (subject) => {
       "notFound",
       "No such image: nope:latest",
       {
-        kind: "system",
-        words: "reference does not exist",
+        words: "No such image: nope",
       },
     );
   });

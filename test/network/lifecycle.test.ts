@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { randomId } from "../../src/core/ids.ts";
 import { describeInstance } from "../../src/core/instance.ts";
@@ -18,7 +18,9 @@ import {
   teardownInstance,
 } from "../../src/network/index.ts";
 import { openState, type State } from "../../src/state/state.ts";
-import { ask, later, newContainer, newInstance, serve, userTable } from "./sandbox.ts";
+import { ask, cleanUp, later, newContainer, newInstance, serve, userTable } from "./sandbox.ts";
+
+afterEach(cleanUp);
 
 const any = { "80/tcp": [{ HostPort: "" }] };
 
@@ -136,6 +138,22 @@ test("of a range of host ports the first that is free is taken", async () => {
   expect(second.hostPort(80)).toBeLessThanOrEqual(taken + 20);
 });
 
+test("a thousand ports are published at once, and given back at once", async () => {
+  const state = newInstance();
+  const first = 20_000 + Math.floor(Math.random() * 8000);
+  const portBindings = Object.fromEntries(
+    Array.from({ length: 1000 }, (_, step) => [`${step + 1}/tcp`, [{ HostPort: String(first + step) }]]),
+  );
+  const container = await newContainer(state, { portBindings });
+  const monitor = Bun.spawn(["true"], { stdio: ["ignore", "ignore", "ignore", ...container.sockets] });
+  expect(await monitor.exited).toBe(0);
+  serve(container, 1000, "last");
+  expect(await ask("host", "127.0.0.1", first + 999)).toStartWith("last ");
+  await container.end();
+  expect(elements(state)).toBe("");
+  expect(ports(state)).toBe(0);
+});
+
 test("all exposed ports are published when that is asked for", async () => {
   const state = newInstance();
   const container = await newContainer(state, { publishAll: true, exposedPorts: ["80/tcp", "53/udp"] });
@@ -242,7 +260,7 @@ test("a rule that a crash left in a port's place is replaced", async () => {
   const hostPort = reservation.endpoint.ports[0]?.hostPort;
   const element = `tcp . ${hostPort} : 203.0.113.1 . 1`;
   new Nftables().run(`add element inet ${state.instance.table} published { ${element} }`);
-  prepareHost(state, reservation.endpoint);
+  await prepareHost(state, reservation.endpoint);
   expect(elements(state)).toBe(`tcp . ${hostPort} : ${reservation.endpoint.address} . 80`);
 });
 

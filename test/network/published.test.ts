@@ -1,7 +1,8 @@
-import { expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
 import {
   ask,
+  cleanUp,
   newContainer,
   newInstance,
   newOutside,
@@ -10,6 +11,8 @@ import {
   serveUdp,
   userTable,
 } from "./sandbox.ts";
+
+afterEach(cleanUp);
 
 const any = (containerPort: string) => ({ [containerPort]: [{ HostIp: "", HostPort: "" }] });
 

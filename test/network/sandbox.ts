@@ -1,5 +1,4 @@
 /** Instances, network namespaces that stand for containers, and peers to talk with: real ones, all removed again. */
-import { afterEach } from "bun:test";
 import { mkdtempSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,7 +36,8 @@ export function later(cleanup: Cleanup): void {
   cleanups.push(cleanup);
 }
 
-afterEach(async () => {
+/** To be given to `afterEach` by each test file: a hook that is set up in here would serve the first file only. */
+export async function cleanUp(): Promise<void> {
   const failures: unknown[] = [];
   for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) {
     try {
@@ -47,13 +47,12 @@ afterEach(async () => {
     }
   }
   if (failures.length > 0) throw new AggregateError(failures, "cleaning up failed");
-});
+}
 
 /** A fresh instance with its own roots. */
 export function newInstance(): State {
   const root = mkdtempSync(join(tmpdir(), "davit-test-"));
   const state = openState(describeInstance(join(root, "data"), join(root, "exec")));
-  require("node:fs").appendFileSync("/tmp/netm/instances", state.instance.table+" "+state.instance.bridge+"\n");
   later(() => {
     teardownInstance(state.instance);
     state.close();
@@ -87,6 +86,8 @@ export interface TestContainer extends Sandbox {
   readonly id: string;
   readonly endpoint: Endpoint;
   readonly address: string;
+  /** Sockets that hold its host ports. */
+  readonly sockets: readonly number[];
   /** The host port that leads to this port of the container. */
   hostPort(containerPort: number, protocol?: string): number;
 }
@@ -105,13 +106,14 @@ export async function newContainer(
   });
   const { endpoint } = reservation;
   later(() => reservation[Symbol.dispose]());
-  prepareHost(state, endpoint);
+  await prepareHost(state, endpoint);
   await plug(state, endpoint, sandbox.pid);
   return {
     ...sandbox,
     id,
     endpoint,
     address: endpoint.address,
+    sockets: [...reservation.sockets],
     end: async () => {
       await sandbox.end();
       release(state, id);

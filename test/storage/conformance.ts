@@ -379,6 +379,19 @@ export function snapshotterConformance(driver: string): void {
       }, 20_000);
     }
 
+    test("a snapshot whose commit was interrupted is committed, and not mounted after a sweep", async () => {
+      using bench = new StorageBench(driver);
+      const { snapshots } = bench;
+      await layer(snapshots, "base", undefined, (root) => writeFileSync(join(root, "f"), "base"));
+      const child = Bun.spawn(workerCommand(bench, "prepare-commit", "snapshot:committed"));
+      await child.exited;
+      expect(child.signalCode).toBe("SIGKILL");
+      await snapshots.sweep(allUsed);
+      expect(mountsBelow(bench.top)).toEqual([]);
+      await snapshots.prepare("top", "worker-committed");
+      expect(readdirSync(await snapshots.mount("top")).sort()).toEqual(["f", "new"]);
+    }, 20_000);
+
     test("processes work side by side, sweeping at the same time", async () => {
       using bench = new StorageBench(driver);
       const { snapshots } = bench;

@@ -18,6 +18,11 @@ if (work === "prepare") {
   writeFileSync(join(await snapshots.mount("worker-0"), "new"), "new");
   armFault(point);
   await snapshots.remove("worker-0");
+} else if (work === "prepare-commit") {
+  await snapshots.prepare("worker-0", "base");
+  writeFileSync(join(await snapshots.mount("worker-0"), "new"), "new");
+  armFault(point);
+  await snapshots.commit("worker-0", "worker-committed");
 } else {
   for (let turn = 0; turn < 15; turn += 1) {
     const key = `${work}-${turn}`;

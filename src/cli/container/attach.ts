@@ -25,7 +25,12 @@ export const attach: Command = {
       checkTerminal(io, !noStdin.value, tty);
       const stdin = !noStdin.value && container.Config.OpenStdin === true;
       const wait = await containers.wait(container.Id, "not-running");
-      const streams = await containers.attach(container.Id, { stream: true, stdin, stdout: true, stderr: true });
+      const streams = await containers.attach(container.Id, {
+        stream: true,
+        stdin,
+        stdout: true,
+        stderr: true,
+      });
       const insistence = Promise.withResolvers<never>();
       const stopProxy =
         sigProxy.value && !tty

@@ -85,7 +85,9 @@ function openIdFile(io: Io, name: string): IdFile {
   try {
     fd = openSync(path, "wx", 0o666);
   } catch (error) {
-    throw new IdFileFailure(`failed to create the container ID file: ${fileFailure(error, "open", name).message}`);
+    throw new IdFileFailure(
+      `failed to create the container ID file: ${fileFailure(error, "open", name).message}`,
+    );
   }
   let written = false;
   return {
@@ -104,4 +106,3 @@ function openIdFile(io: Io, name: string): IdFile {
 class IdFileFailure extends Error {
   override readonly name = "IdFileFailure";
 }
-

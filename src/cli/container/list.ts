@@ -29,7 +29,9 @@ export const list: Command = {
       let wanted = format.value;
       const usesSize = wanted !== "" && readsSize(wanted);
       if (wanted !== "" && quiet.value && !["table", "raw", "json"].includes(wanted)) {
-        await io.stderr.write("WARNING: Ignoring custom format, because both --format and --quiet are set.\n");
+        await io.stderr.write(
+          "WARNING: Ignoring custom format, because both --format and --quiet are set.\n",
+        );
         wanted = isTable(wanted) ? "table" : wanted;
       }
       const limit = latest.value && last.value === -1 ? 1 : Math.max(last.value, 0);
@@ -49,7 +51,9 @@ export const list: Command = {
         : containerLayout;
       const options = { truncate: !noTruncation.value, now: io.now() };
       const rows = containers.map((container) => containerRow(container, options));
-      await io.stdout.write(formatRows(layout, quiet.value ? quietFormat(wanted) : wanted, quiet.value, rows));
+      await io.stdout.write(
+        formatRows(layout, quiet.value ? quietFormat(wanted) : wanted, quiet.value, rows),
+      );
       return 0;
     };
   },
@@ -88,7 +92,8 @@ function readsSize(format: string): boolean {
   try {
     new Template(format).run(row);
   } catch (error) {
-    if (error instanceof TemplateSyntaxError) throw new CommandError(`failed to parse template: ${error.message}`);
+    if (error instanceof TemplateSyntaxError)
+      throw new CommandError(`failed to parse template: ${error.message}`);
     if (error instanceof TemplateExecutionError) {
       throw new CommandError(`failed to execute template: ${error.message}`);
     }

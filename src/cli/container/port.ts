@@ -24,7 +24,9 @@ export const port: Command = {
       const lines = Object.entries(ports).flatMap(([key, bindings]) =>
         (bindings ?? []).map((binding) => ({ key, text: `${key} -> ${address(binding)}\n` })),
       );
-      lines.sort((a, b) => Number.parseInt(a.key, 10) - Number.parseInt(b.key, 10) || compare(a.text, b.text));
+      lines.sort(
+        (a, b) => Number.parseInt(a.key, 10) - Number.parseInt(b.key, 10) || compare(a.text, b.text),
+      );
       await io.stdout.write(lines.map(({ text }) => text).join(""));
       return 0;
     },

@@ -13,7 +13,8 @@ export const prune: Command = {
     const force = flags.bool("force", "Do not prompt for confirmation", { short: "f" });
     return async ({ engine, io }) => {
       const unknown = Object.keys(filters.value).find((name) => name !== "label");
-      if (unknown !== undefined) throw new CommandError(`--filter ${unknown}=… is not supported yet by davit`);
+      if (unknown !== undefined)
+        throw new CommandError(`--filter ${unknown}=… is not supported yet by davit`);
       if (!force.value && !(await confirm(io, "WARNING! This will remove all stopped containers."))) {
         throw new CommandError("container prune has been cancelled");
       }

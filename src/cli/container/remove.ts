@@ -9,7 +9,9 @@ export const remove: Command = {
   count: atLeastOne,
   examples: ["rm web", "rm -f -v web"],
   define(flags) {
-    const force = flags.bool("force", "Force the removal of a running container (uses SIGKILL)", { short: "f" });
+    const force = flags.bool("force", "Force the removal of a running container (uses SIGKILL)", {
+      short: "f",
+    });
     const link = flags.bool("link", "Remove the specified link", { short: "l" });
     const volumes = flags.bool("volumes", "Remove anonymous volumes associated with the container", {
       short: "v",

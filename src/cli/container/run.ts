@@ -18,7 +18,7 @@ export const run: Command = {
   examples: [
     "run --rm -it busybox sh",
     "run -d --name web -p 8080:80 -v data:/srv --memory 64m web-server",
-    "run --rm -v \"$PWD\":/work -w /work busybox ls",
+    'run --rm -v "$PWD":/work -w /work busybox ls',
   ],
   define(flags) {
     const options = containerFlags(flags, "running");
@@ -32,7 +32,12 @@ export const run: Command = {
         if (options.attach.changed) {
           throw new CommandError("conflicting options: cannot specify both --attach and --detach");
         }
-        Object.assign(request, { AttachStdin: false, AttachStdout: false, AttachStderr: false, StdinOnce: false });
+        Object.assign(request, {
+          AttachStdin: false,
+          AttachStdout: false,
+          AttachStderr: false,
+          StdinOnce: false,
+        });
       } else {
         checkTerminal(io, request.AttachStdin === true, request.Tty === true);
       }
@@ -80,7 +85,9 @@ async function runContainer(engine: Engine, io: Io, id: string, options: RunOpti
   const wait = await containers.wait(id, isRemoved ? "removed" : "next-exit");
   const insistence = Promise.withResolvers<never>();
   const stopProxy = options.sigProxy
-    ? proxySignals(io, engine, id, () => insistence.reject(new CommandError("got 3 SIGTERM/SIGINTs, forcefully exiting")))
+    ? proxySignals(io, engine, id, () =>
+        insistence.reject(new CommandError("got 3 SIGTERM/SIGINTs, forcefully exiting")),
+      )
     : () => {};
   let stopFollowing = () => {};
   try {
@@ -88,7 +95,8 @@ async function runContainer(engine: Engine, io: Io, id: string, options: RunOpti
       await Promise.race([containers.start(id), insistence.promise]);
     } catch (error) {
       streams.close();
-      if (isRemoved && !(error instanceof CommandError)) await Promise.race([wait.result, insistence.promise]);
+      if (isRemoved && !(error instanceof CommandError))
+        await Promise.race([wait.result, insistence.promise]);
       throw error;
     }
     if (tty && io.stdout.isTerminal) stopFollowing = followSize(io, (size) => containers.resize(id, size));
@@ -114,4 +122,3 @@ export function exitStatus(response: ContainerWaitResponse): number {
 export function checkTerminal(io: Io, stdin: boolean, tty: boolean): void {
   if (stdin && tty && !io.stdin.isTerminal) throw new CommandError("the input device is not a TTY");
 }
-

@@ -71,7 +71,13 @@ export class FlagSet {
   string(name: string, usage: string, details: FlagDetails & { initial?: string } = {}): Option<string> {
     const initial = details.initial ?? "";
     const shownDefault = initial === "" ? "" : JSON.stringify(initial);
-    return this.value(name, usage, { kind: "string", shownDefault, ...details, initial, parse: (text) => text });
+    return this.value(name, usage, {
+      kind: "string",
+      shownDefault,
+      ...details,
+      initial,
+      parse: (text) => text,
+    });
   }
 
   int(name: string, usage: string, details: FlagDetails & { initial?: number } = {}): Option<number> {

@@ -55,9 +55,7 @@ function parseLong(flags: FlagSet, word: string, rest: string[], parsed: ParsedA
     }
     throw unknownFlag(flags, name);
   }
-  if (equals >= 0) return assign(flag, text.slice(equals + 1), parsed);
-  if (flag.bareValue !== undefined) return assign(flag, flag.bareValue, parsed);
-  const value = rest.shift();
+  const value = equals >= 0 ? text.slice(equals + 1) : (flag.bareValue ?? rest.shift());
   if (value === undefined) throw new FlagError(`flag needs an argument: --${name}`);
   assign(flag, value, parsed);
 }
@@ -74,15 +72,16 @@ function parseCluster(flags: FlagSet, cluster: string, rest: string[], parsed: P
       }
       throw new FlagError(`unknown shorthand flag: '${letter}' in -${letters}`);
     }
-    if (letters.length > 2 && letters.charAt(1) === "=") return assign(flag, letters.slice(2), parsed);
-    if (flag.bareValue !== undefined) {
+    const hasEquals = letters.length > 2 && letters.charAt(1) === "=";
+    if (flag.bareValue !== undefined && !hasEquals) {
       assign(flag, flag.bareValue, parsed);
       continue;
     }
-    if (letters.length > 1) return assign(flag, letters.slice(1), parsed);
-    const value = rest.shift();
+    const beside = hasEquals ? letters.slice(2) : letters.slice(1);
+    const value = beside === "" ? rest.shift() : beside;
     if (value === undefined) throw new FlagError(`flag needs an argument: '${letter}' in -${letters}`);
-    return assign(flag, value, parsed);
+    assign(flag, value, parsed);
+    return;
   }
 }
 

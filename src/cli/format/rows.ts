@@ -10,6 +10,7 @@ export interface RowFields {
 }
 
 export class Row extends GoObject {
+  override readonly escapesHtml = true;
   readonly typeName: string;
   readonly #fields: RowFields;
   readonly #methods: Readonly<Record<string, (argument: string) => Value>>;
@@ -94,9 +95,9 @@ export function formatRows(layout: ListLayout, format: string, quiet: boolean, r
   if (wanted === "raw" && layout.raw !== undefined) {
     return quiet && layout.quiet !== undefined ? eachRow(layout.quiet, rows) : eachRow(layout.raw, rows);
   }
-  if (!isTable(wanted)) return eachRow(unescape(wanted), rows);
+  if (!isTable(wanted)) return eachRow(unescapeTabs(wanted), rows);
   const template = wanted === "table" ? layout.table : wanted.slice("table".length);
-  return inTable(unescape(template.trim()), layout.headings, rows);
+  return inTable(unescapeTabs(template.trim()), layout.headings, rows);
 }
 
 /** `table`, alone or with a template behind it. */
@@ -131,6 +132,6 @@ function withDockersWords(make: () => string): string {
 }
 
 /** In a format the two characters `\t` are a tab and `\n` a new line. */
-function unescape(format: string): string {
+function unescapeTabs(format: string): string {
   return format.replaceAll("\\t", "\t").replaceAll("\\n", "\n");
 }

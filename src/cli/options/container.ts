@@ -37,7 +37,10 @@ export function containerFlags(flags: FlagSet, verb: "running" | "creating"): Co
           `invalid pull option: '${pull.value}': must be one of "always", "missing" or "never"`,
         );
       }
-      const request: ContainerCreateRequest = { ...process.config(image, command, io), HostConfig: resources() };
+      const request: ContainerCreateRequest = {
+        ...process.config(image, command, io),
+        HostConfig: resources(),
+      };
       for (const part of parts) {
         const { config, host, networking } = part(io);
         Object.assign(request, config);

@@ -36,7 +36,8 @@ export function checkDeviceRule(text: string): string {
 export function parseWeightDevice(text: string): { Path: string; Weight: number } {
   const [Path, value] = splitDevice(text);
   const weight = /^\d+$/.test(value) ? parseUnsigned(value, 32) : -1;
-  if (weight !== 0 && (weight < 10 || weight > 1000)) throw new BadValue(`invalid weight for device: ${text}`);
+  if (weight !== 0 && (weight < 10 || weight > 1000))
+    throw new BadValue(`invalid weight for device: ${text}`);
   return { Path, Weight: weight };
 }
 
@@ -137,4 +138,3 @@ function gpuCount(value: string): number {
   }
   return Number(value);
 }
-

@@ -36,7 +36,11 @@ export function storageFlags(flags: FlagSet): ReadPart {
     },
   });
   const readOnly = flags.bool("read-only", "Mount the container's root filesystem as read only");
-  const shmSize = flags.value("shm-size", "Size of /dev/shm", { kind: "bytes", initial: 0, parse: parseBytes });
+  const shmSize = flags.value("shm-size", "Size of /dev/shm", {
+    kind: "bytes",
+    initial: 0,
+    parse: parseBytes,
+  });
   const storageOpt = flags.list("storage-opt", "Storage driver options for the container");
   const tmpfs = flags.list("tmpfs", "Mount a tmpfs directory");
   flags.bool("use-api-socket", "Bind mount Docker API socket and required auth", { unsupported: true });
@@ -44,7 +48,8 @@ export function storageFlags(flags: FlagSet): ReadPart {
   const volumeDriver = flags.string("volume-driver", "Optional volume driver for the container");
   const volumesFrom = flags.list("volumes-from", "Mount volumes from the specified container(s)");
   return (io) => {
-    if (storageOpt.value.some((option) => !option.includes("="))) throw new BadValue("invalid storage option");
+    if (storageOpt.value.some((option) => !option.includes("=")))
+      throw new BadValue("invalid storage option");
     const volumes = volumesOf(volume.value, io.cwd);
     return {
       config: { Volumes: volumes.anonymous },
@@ -63,7 +68,9 @@ export function storageFlags(flags: FlagSet): ReadPart {
 }
 
 export function networkFlags(flags: FlagSet): ReadPart {
-  const addHost = flags.list("add-host", "Add a custom host-to-IP mapping (host:ip)", { parse: parseExtraHost });
+  const addHost = flags.list("add-host", "Add a custom host-to-IP mapping (host:ip)", {
+    parse: parseExtraHost,
+  });
   const dns = flags.list("dns", "Set custom DNS servers", { parse: checkIpAddress });
   const dnsOption = flags.list("dns-option", "Set DNS options");
   const dnsOpt = flags.list("dns-opt", "Set DNS options", { hidden: true });
@@ -162,15 +169,24 @@ function cgroupMode(text: string): "" | "private" | "host" {
 }
 
 export function lifeCycleFlags(flags: FlagSet): ReadPart {
-  const annotation = flags.list("annotation", "Add an annotation to the container (passed through to the OCI runtime)", {
-    kind: "map",
-    shownDefault: "map[]",
-  });
+  const annotation = flags.list(
+    "annotation",
+    "Add an annotation to the container (passed through to the OCI runtime)",
+    {
+      kind: "map",
+      shownDefault: "map[]",
+    },
+  );
   const cidfile = flags.string("cidfile", "Write the container ID to the file");
-  const init = flags.bool("init", "Run an init inside the container that forwards signals and reaps processes");
+  const init = flags.bool(
+    "init",
+    "Run an init inside the container that forwards signals and reaps processes",
+  );
   const logDriver = flags.string("log-driver", "Logging driver for the container");
   const logOpt = flags.list("log-opt", "Log driver options");
-  const restart = flags.string("restart", "Restart policy to apply when a container exits", { initial: "no" });
+  const restart = flags.string("restart", "Restart policy to apply when a container exits", {
+    initial: "no",
+  });
   const rm = flags.bool(
     "rm",
     "Automatically remove the container and its associated anonymous volumes when it exits",

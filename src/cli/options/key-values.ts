@@ -45,9 +45,14 @@ function readVariables(io: Io, file: string, mayTakeOwn: boolean): string[] {
     if (line === "" || line.startsWith("#")) return;
     const equals = line.indexOf("=");
     const name = equals < 0 ? line : line.slice(0, equals);
-    if (name === "") throw new FileFailure(`invalid ${mayTakeOwn ? "env" : "label"} file (${file}): no variable name on line '${line}'`);
+    if (name === "")
+      throw new FileFailure(
+        `invalid ${mayTakeOwn ? "env" : "label"} file (${file}): no variable name on line '${line}'`,
+      );
     if (/[ \t]/.test(name)) {
-      throw new FileFailure(`invalid ${mayTakeOwn ? "env" : "label"} file (${file}): variable '${name}' contains whitespaces`);
+      throw new FileFailure(
+        `invalid ${mayTakeOwn ? "env" : "label"} file (${file}): variable '${name}' contains whitespaces`,
+      );
     }
     if (equals >= 0) variables.push(line);
     else if (mayTakeOwn && io.env[name] !== undefined) variables.push(`${name}=${io.env[name]}`);
@@ -75,7 +80,9 @@ export function splitCsv(text: string): string[] {
       const quoted = /^"((?:[^"]|"")*)"(,|$)/.exec(rest);
       if (quoted === null) {
         const column = text.length - rest.length + 1;
-        throw new BadValue(`parse error on line 1, column ${column}: extraneous or missing " in quoted-field`);
+        throw new BadValue(
+          `parse error on line 1, column ${column}: extraneous or missing " in quoted-field`,
+        );
       }
       fields.push((quoted[1] ?? "").replaceAll('""', '"'));
       if (quoted[2] === "") return fields;

@@ -104,8 +104,8 @@ class MountDraft {
         mount.ImageOptions = { Subpath: value };
         return;
       default:
-        if (key.startsWith("bind-")) return this.#setBind(key, value, field);
-        return this.#setVolume(key, value, field);
+        if (key.startsWith("bind-")) this.#setBind(key, value, field);
+        else this.#setVolume(key, value, field);
     }
   }
 
@@ -169,11 +169,15 @@ class MountDraft {
     if (mount.Target === "") throw new BadValue("target is required");
     const bind = mount.BindOptions;
     if (bind?.ReadOnlyNonRecursive === true && mount.ReadOnly !== true) {
-      throw new BadValue("option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction");
+      throw new BadValue(
+        "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction",
+      );
     }
     if (bind?.ReadOnlyForceRecursive === true) {
       if (mount.ReadOnly !== true) {
-        throw new BadValue("option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction");
+        throw new BadValue(
+          "option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction",
+        );
       }
       if (bind.Propagation !== "rprivate") {
         throw new BadValue(
@@ -206,4 +210,3 @@ function size(key: string, value: string): number {
     throw new BadValue(`invalid value for ${key}: ${value}`);
   }
 }
-

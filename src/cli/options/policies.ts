@@ -1,10 +1,10 @@
 /** Restart policies, security options, logging options, namespaces: strings with a grammar of their own. */
 import { isIP } from "node:net";
+import { messageOf } from "../../core/errors.ts";
 import type { HostConfig, RestartPolicy } from "../../core/objects.ts";
 import { FileFailure, readTextFile } from "../files.ts";
 import { BadValue, quote } from "../flags/values.ts";
 import type { Io } from "../io.ts";
-import { messageOf } from "../../core/errors.ts";
 
 const longestSeccompProfile = 4 * 1024 * 1024;
 const restartNames = ["", "no", "always", "unless-stopped", "on-failure"] as const;
@@ -21,7 +21,10 @@ export function parseRestartPolicy(text: string): RestartPolicy {
     throw new BadValue("invalid restart policy format: maximum retry count must be an integer");
   }
   const known = restartNames.find((candidate) => candidate === name);
-  if (known === undefined) throw new BadValue(`invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`);
+  if (known === undefined)
+    throw new BadValue(
+      `invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
+    );
   return { Name: known, MaximumRetryCount: Number(count) };
 }
 
@@ -47,7 +50,8 @@ export function securityOptions(io: Io, values: readonly string[]): SecurityOpti
 
 function securityOption(io: Io, value: string): string {
   const [, name = value, setting = ""] = /^([^=:]*)[=:](.*)$/s.exec(value) ?? [];
-  if (setting === "" && name !== "no-new-privileges") throw new BadValue(`Invalid --security-opt: ${quote(value)}`);
+  if (setting === "" && name !== "no-new-privileges")
+    throw new BadValue(`Invalid --security-opt: ${quote(value)}`);
   if (name !== "seccomp" || setting === "unconfined" || setting === "builtin") return value;
   let text: string;
   try {
@@ -104,7 +108,10 @@ export function checkIpAddress(text: string): string {
 export function checkDnsSearch(text: string): string {
   const domain = text.trim();
   const label = "[a-zA-Z0-9]([a-zA-Z0-9_-]*[a-zA-Z0-9])?";
-  if (domain === "." || (/[a-zA-Z]/.test(domain) && new RegExp(`^${label}(\\.${label})*\\.?$`).test(domain))) {
+  if (
+    domain === "." ||
+    (/[a-zA-Z]/.test(domain) && new RegExp(`^${label}(\\.${label})*\\.?$`).test(domain))
+  ) {
     return domain;
   }
   throw new BadValue(`${text} is not a valid domain`);

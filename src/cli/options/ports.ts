@@ -42,7 +42,8 @@ function publish(ports: PublishedPorts, text: string): void {
   const host = parts.pop() ?? "";
   const address = withoutBrackets(parts.join(":"));
   const { protocol, port } = splitProtocol(container);
-  if (address !== "" && isIP(address.split("%")[0] ?? "") === 0) throw new BadValue(`invalid IP address: ${address}`);
+  if (address !== "" && isIP(address.split("%")[0] ?? "") === 0)
+    throw new BadValue(`invalid IP address: ${address}`);
   if (port === "") throw new BadValue(`no port specified: ${text}<empty>`);
   const inside = rangeOr(port, `invalid containerPort: ${port}`);
   const outside = host === "" ? undefined : rangeOr(host, `invalid hostPort: ${host}`);

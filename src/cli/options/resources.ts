@@ -93,9 +93,7 @@ export function resourceFlags(flags: FlagSet): () => HostConfig {
   return (): Resources => {
     const tuned = swappiness.value !== -1;
     if (tuned && (swappiness.value < 0 || swappiness.value > 100)) {
-      throw new BadValue(
-        `invalid value: ${swappiness.value}. Valid memory swappiness range is 0-100`,
-      );
+      throw new BadValue(`invalid value: ${swappiness.value}. Valid memory swappiness range is 0-100`);
     }
     return {
       CgroupParent: cgroupParent.value,

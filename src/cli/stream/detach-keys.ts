@@ -24,7 +24,8 @@ function keyCode(key: string, all: string): number {
   const letter = /^ctrl-([a-z])$/.exec(key.toLowerCase())?.[1];
   if (letter !== undefined) return letter.charCodeAt(0) - 96;
   const code = named[key.toLowerCase()];
-  if (code === undefined) throw new CommandError(`invalid detach keys (${all}) provided: Unknown character: '${key}'`);
+  if (code === undefined)
+    throw new CommandError(`invalid detach keys (${all}) provided: Unknown character: '${key}'`);
   return code;
 }
 

@@ -17,7 +17,11 @@ export type SessionEnd = "output ended" | "detached";
  * Copies until the process's output has ended or the user typed the detach keys. Our terminal is as before when
  * this returns or throws. @throws what writing our stdout or stderr throws
  */
-export async function runSession(io: Io, streams: AttachedStreams, options: SessionOptions): Promise<SessionEnd> {
+export async function runSession(
+  io: Io,
+  streams: AttachedStreams,
+  options: SessionOptions,
+): Promise<SessionEnd> {
   const raw = options.stdin && options.tty && io.stdin.isTerminal;
   if (raw) io.stdin.setRaw(true);
   try {

@@ -6,7 +6,17 @@ import type { Io } from "../io.ts";
  * What people and supervisors send. SIGWINCH is not among them (the terminal's size travels by itself, and servers
  * take it as an order to stop), nor are SIGCHLD and SIGPIPE, which mean us.
  */
-const proxied = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGCONT", "SIGTSTP", "SIGALRM"];
+const proxied = [
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGTERM",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGCONT",
+  "SIGTSTP",
+  "SIGALRM",
+];
 
 /** So many signals that could not be handed on, and we go. */
 const patience = 3;

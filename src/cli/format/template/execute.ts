@@ -61,7 +61,7 @@ class Machine {
         const mark = this.#variables.length;
         const value = this.#pipe(node.pipe, dot);
         const flow = isTrue(value)
-          ? this.walk(node.then, node.kind === "with" ? value : dot)
+          ? this.walk(node.body, node.kind === "with" ? value : dot)
           : this.walk(node.otherwise, dot);
         this.#variables.length = mark;
         return flow;
@@ -72,7 +72,7 @@ class Machine {
         for (const [key, item] of items) {
           this.#setRangeVariables(node.pipe, key, item);
           const inner = this.#variables.length;
-          const flow = this.walk(node.then, item);
+          const flow = this.walk(node.body, item);
           this.#variables.length = inner;
           if (flow === "break") break;
         }
@@ -96,9 +96,8 @@ class Machine {
   #setRangeVariables(pipe: Pipe, key: Value, item: Value): void {
     const [first, second] = pipe.variables;
     if (first === undefined) return;
-    if (second === undefined) return this.#assign(first, item);
-    this.#assign(first, key);
-    this.#assign(second, item);
+    this.#assign(first, second === undefined ? item : key);
+    if (second !== undefined) this.#assign(second, item);
   }
 
   #assign(name: string, value: Value): void {
@@ -178,7 +177,8 @@ class Machine {
       return piped.length > 0 ? piped[0] : value;
     }
     const implementation = this.#options.functions.get(node.name);
-    if (implementation === undefined) return this.#fail(node, `${JSON.stringify(node.name)} is not a defined function`);
+    if (implementation === undefined)
+      return this.#fail(node, `${JSON.stringify(node.name)} is not a defined function`);
     const args = [...words.map((word) => this.#operand(word, dot)), ...piped];
     const { least, most = Number.POSITIVE_INFINITY } = implementation;
     if (args.length < least || args.length > most) {
@@ -194,7 +194,12 @@ class Machine {
     }
   }
 
-  #failAtArgument(error: WrongArgument, node: Operand, words: readonly Operand[], args: readonly Value[]): never {
+  #failAtArgument(
+    error: WrongArgument,
+    node: Operand,
+    words: readonly Operand[],
+    args: readonly Value[],
+  ): never {
     const word = words[args.indexOf(error.argument)] ?? node;
     if (word.kind !== "literal") this.#fail(word, error.message);
     this.#fail(word, `expected ${error.wanted}; found ${word.text}`);
@@ -220,13 +225,15 @@ class Machine {
 
   #field(value: Value, name: string, args: readonly Value[], node: Operand): Value {
     if (value === undefined) {
-      if (this.#options.missingKeyIsError === true) this.#fail(node, `nil data; no entry for key ${JSON.stringify(name)}`);
+      if (this.#options.missingKeyIsError === true)
+        this.#fail(node, `nil data; no entry for key ${JSON.stringify(name)}`);
       return undefined;
     }
     if (value === null) return this.#fail(node, `nil pointer evaluating interface {}.${name}`);
     if (value instanceof GoObject) {
       const member = value.member(name, args);
-      if (member === absent) return this.#fail(node, `can't evaluate field ${name} in type ${value.typeName}`);
+      if (member === absent)
+        return this.#fail(node, `can't evaluate field ${name} in type ${value.typeName}`);
       return member;
     }
     if (isMap(value)) {
@@ -244,6 +251,8 @@ class Machine {
     const before = this.#options.source.slice(0, node.position);
     const line = before.split("\n").length;
     const column = Buffer.byteLength(before.slice(before.lastIndexOf("\n") + 1));
-    throw new TemplateExecutionError(`template: :${line}:${column}: executing "" at <${show(node)}>: ${message}`);
+    throw new TemplateExecutionError(
+      `template: :${line}:${column}: executing "" at <${show(node)}>: ${message}`,
+    );
   }
 }

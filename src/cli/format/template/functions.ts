@@ -78,7 +78,8 @@ function index(args: readonly Value[]): Value {
 function slice(args: readonly Value[]): Value {
   const [value, ...bounds] = args;
   const [from = 0, to] = bounds.map(whole);
-  const length = typeof value === "string" ? Buffer.byteLength(value) : Array.isArray(value) ? value.length : -1;
+  const length =
+    typeof value === "string" ? Buffer.byteLength(value) : Array.isArray(value) ? value.length : -1;
   if (length < 0) throw new Error(`can't slice item of type ${typeOf(value)}`);
   const end = to ?? length;
   if (from < 0 || from > length) throw new Error(`index out of range: ${from}`);
@@ -142,7 +143,10 @@ const builtins: [string, TemplateFunction][] = [
 ];
 
 const dockers: [string, TemplateFunction][] = [
-  ["json", { least: 1, most: 1, call: ([value]) => toJson(value, value instanceof GoObject) }],
+  [
+    "json",
+    { least: 1, most: 1, call: ([value]) => toJson(value, value instanceof GoObject && value.escapesHtml) },
+  ],
   ["split", { least: 2, most: 2, call: ([value, by]) => text(value).split(text(by)) }],
   [
     "join",
@@ -158,7 +162,11 @@ const dockers: [string, TemplateFunction][] = [
   ],
   [
     "title",
-    { least: 1, most: 1, call: ([value]) => text(value).replace(/(?<![\p{L}\p{Nd}_'])\p{L}/gu, (c) => c.toUpperCase()) },
+    {
+      least: 1,
+      most: 1,
+      call: ([value]) => text(value).replace(/(?<![\p{L}\p{Nd}_'])\p{L}/gu, (c) => c.toUpperCase()),
+    },
   ],
   ["lower", { least: 1, most: 1, call: ([value]) => text(value).toLowerCase() }],
   ["upper", { least: 1, most: 1, call: ([value]) => text(value).toUpperCase() }],
@@ -192,4 +200,3 @@ export const headingFunctions: Functions = new Map([
     { least, ...(most === undefined ? {} : { most }), call: ([value]) => value },
   ]),
 ]);
-

@@ -113,66 +113,71 @@ class Lexer {
   }
 
   #inside(): void {
-    const rest = this.#source.slice(this.#position);
+    const [kind, text] = this.#tokenAt(this.#source.slice(this.#position));
+    this.#emit(kind, text);
+  }
+
+  #tokenAt(rest: string): [kind: TokenKind, text: string] {
     const char = rest.charAt(0);
     if (char === "") this.#fail("unclosed action");
     const space = /^[ \t\r\n]+/.exec(rest);
     if (space !== null) {
       // The space before ` -}}` belongs to the closing delimiter.
-      const length = /^[ \t\r\n]-\}\}/.test(rest.slice(space[0].length - 1)) ? space[0].length - 1 : space[0].length;
-      this.#emit("space", rest.slice(0, length));
-      return;
+      const length = space[0].length;
+      return ["space", rest.slice(0, /^[ \t\r\n]-\}\}/.test(rest.slice(length - 1)) ? length - 1 : length)];
     }
     if (char === "(") {
       this.#parens += 1;
-      return this.#emit("openParen", char);
+      return ["openParen", char];
     }
     if (char === ")") {
       this.#parens -= 1;
       if (this.#parens < 0) this.#fail("unexpected right paren");
-      return this.#emit("closeParen", char);
+      return ["closeParen", char];
     }
-    if (rest.startsWith(":=")) return this.#emit("declare", ":=");
+    if (rest.startsWith(":=")) return ["declare", ":="];
     if (char === ":") this.#fail("expected :=");
-    if (char === "=") return this.#emit("assign", char);
-    if (char === "|") return this.#emit("pipe", char);
-    if (char === ",") return this.#emit("comma", char);
+    if (char === "=") return ["assign", char];
+    if (char === "|") return ["pipe", char];
+    if (char === ",") return ["comma", char];
     if (char === '"' || char === "`" || char === "'") return this.#quoted(rest, char);
-    this.#word(rest);
+    return this.#word(rest);
   }
 
-  #quoted(rest: string, quote: string): void {
-    const pattern = { '"': /^"(?:[^"\\\n]|\\[^\n])*"/, "`": /^`[^`]*`/, "'": /^'(?:[^'\\\n]|\\[^\n])+'/ }[quote];
+  #quoted(rest: string, quote: string): [kind: TokenKind, text: string] {
+    const pattern = { '"': /^"(?:[^"\\\n]|\\[^\n])*"/, "`": /^`[^`]*`/, "'": /^'(?:[^'\\\n]|\\[^\n])+'/ }[
+      quote
+    ];
     const match = pattern?.exec(rest);
     if (match === null || match === undefined) {
       if (quote === '"') this.#fail("unterminated quoted string");
       this.#fail(quote === "`" ? "unterminated raw quoted string" : "unterminated character constant");
     }
-    this.#emit(quote === "'" ? "char" : "string", match[0]);
+    return [quote === "'" ? "char" : "string", match[0]];
   }
 
-  #word(rest: string): void {
+  #word(rest: string): [kind: TokenKind, text: string] {
     const number = /^[+-]?(?:0[xXbBoO][0-9a-fA-F_]+|(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)/.exec(rest);
     if (number !== null) {
       if (/^[\p{L}\p{Nd}_]/u.test(rest.slice(number[0].length))) {
         this.#fail(`bad number syntax: ${JSON.stringify(/^[\p{L}\p{Nd}_+.-]+/u.exec(rest)?.[0] ?? "")}`);
       }
-      return this.#emit("number", number[0]);
+      return ["number", number[0]];
     }
     const name = /^([.$]?)([\p{L}\p{Nd}_]*)/u.exec(rest);
     const [whole = "", sigil = "", word = ""] = name ?? [];
     if (whole === "") {
-      if (/^[ -~]/.test(rest)) return this.#emit("symbol", rest.charAt(0));
+      if (/^[ -~]/.test(rest)) return ["symbol", rest.charAt(0)];
       const code = rest.codePointAt(0) ?? 0;
       const hex = code.toString(16).toUpperCase().padStart(4, "0");
       this.#fail(`unrecognized character in action: U+${hex} '${String.fromCodePoint(code)}'`);
     }
     this.#checkTerminator(rest.slice(whole.length));
-    if (sigil === "$") return this.#emit("variable", whole);
-    if (sigil === ".") return this.#emit(word === "" ? "dot" : "field", whole);
-    if (keywords.has(word)) return this.#emit("keyword", word);
-    if (word === "true" || word === "false") return this.#emit("bool", word);
-    this.#emit(word === "nil" ? "nil" : "identifier", word);
+    if (sigil === "$") return ["variable", whole];
+    if (sigil === ".") return [word === "" ? "dot" : "field", whole];
+    if (keywords.has(word)) return ["keyword", word];
+    if (word === "true" || word === "false") return ["bool", word];
+    return [word === "nil" ? "nil" : "identifier", word];
   }
 
   /** What may follow a word. */

@@ -17,14 +17,14 @@ export interface ActionNode {
 export interface BranchNode {
   kind: "if" | "with";
   pipe: Pipe;
-  then: Node[];
+  body: Node[];
   otherwise: Node[];
 }
 
 export interface RangeNode {
   kind: "range";
   pipe: Pipe;
-  then: Node[];
+  body: Node[];
   otherwise: Node[];
 }
 

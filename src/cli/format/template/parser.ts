@@ -83,7 +83,7 @@ class Parser {
     if (body.end === "eof") this.#failAtEnd();
     if (body.end === "else") otherwise = this.#otherwise(kind);
     this.#variables.length = declared;
-    return { kind, pipe, then: body.nodes, otherwise };
+    return { kind, pipe, body: body.nodes, otherwise };
   }
 
   /** After `{{else`. */
@@ -102,7 +102,13 @@ class Parser {
 
   #pipe(context: string, end: TokenKind): Pipe {
     const start = this.#peekFull();
-    const pipe: Pipe = { kind: "pipe", position: start.position, variables: [], assigns: false, commands: [] };
+    const pipe: Pipe = {
+      kind: "pipe",
+      position: start.position,
+      variables: [],
+      assigns: false,
+      commands: [],
+    };
     this.#declarations(pipe, context);
     for (;;) {
       const token = this.#nextFull();
@@ -117,9 +123,18 @@ class Parser {
         return pipe;
       }
       if (
-        ["bool", "char", "dot", "field", "identifier", "number", "nil", "string", "variable", "openParen"].includes(
-          token.kind,
-        )
+        [
+          "bool",
+          "char",
+          "dot",
+          "field",
+          "identifier",
+          "number",
+          "nil",
+          "string",
+          "variable",
+          "openParen",
+        ].includes(token.kind)
       ) {
         this.#at -= 1;
         pipe.commands.push(this.#command());
@@ -191,7 +206,9 @@ class Parser {
       case "literal":
       case "nil":
       case "dot":
-        this.#fail(`unexpected . after term ${JSON.stringify(term.kind === "literal" ? term.text : term.kind)}`);
+        this.#fail(
+          `unexpected . after term ${JSON.stringify(term.kind === "literal" ? term.text : term.kind)}`,
+        );
         break;
       default:
         return { kind: "chain", position, of: term, names };
@@ -231,11 +248,11 @@ class Parser {
 
   #unquote(text: string): Value {
     if (text.startsWith("`")) return text.slice(1, -1);
-    const body = text.slice(1, -1).replace(escapes, (whole, escape: string) => {
-      const simple = simpleEscapes[escape];
+    const body = text.slice(1, -1).replace(escapes, (whole, sequence: string) => {
+      const simple = simpleEscapes[sequence];
       if (simple !== undefined) return simple;
-      if (/^[xuU]/.test(escape)) return String.fromCodePoint(Number.parseInt(escape.slice(1), 16));
-      if (/^[0-7]{3}$/.test(escape)) return String.fromCodePoint(Number.parseInt(escape, 8));
+      if (/^[xuU]/.test(sequence)) return String.fromCodePoint(Number.parseInt(sequence.slice(1), 16));
+      if (/^[0-7]{3}$/.test(sequence)) return String.fromCodePoint(Number.parseInt(sequence, 8));
       this.#fail("invalid syntax");
       return whole;
     });

@@ -18,7 +18,8 @@ export function format(pattern: string, args: readonly Value[]): string {
     (whole, flags: string, width: string | undefined, precision: string | undefined, verb: string) => {
       if (verb === "%") return "%";
       const columns = width === "*" ? Number(take()) : Number(width ?? 0);
-      const digits = precision === "*" ? Number(take()) : precision === undefined ? undefined : Number(precision);
+      const digits =
+        precision === "*" ? Number(take()) : precision === undefined ? undefined : Number(precision);
       if (used >= args.length) return `%!${verb}(MISSING)`;
       const exact = digits ?? (whole.includes(".") ? 0 : undefined);
       return pad(one(verb, flags, exact, take()), flags, Math.min(columns, widest), verb);
@@ -49,8 +50,7 @@ function one(verb: string, flags: string, precision: number | undefined, value: 
       return typeof value === "number" && Number.isInteger(value) ? sign(print(value), flags) : bad;
     case "x":
     case "X": {
-      const hex =
-        typeof value === "string" ? Buffer.from(value).toString("hex") : whole(value)?.toString(16);
+      const hex = typeof value === "string" ? Buffer.from(value).toString("hex") : whole(value)?.toString(16);
       if (hex === undefined) return bad;
       const prefixed = flags.includes("#") ? `0x${hex}` : hex;
       return verb === "X" ? prefixed.toUpperCase() : prefixed;
@@ -65,9 +65,13 @@ function one(verb: string, flags: string, precision: number | undefined, value: 
       return typeof value === "number" ? `U+${value.toString(16).toUpperCase().padStart(4, "0")}` : bad;
     case "f":
     case "F":
-      return typeof value === "number" && !Number.isInteger(value) ? sign(value.toFixed(precision ?? 6), flags) : bad;
+      return typeof value === "number" && !Number.isInteger(value)
+        ? sign(value.toFixed(precision ?? 6), flags)
+        : bad;
     case "e":
-      return typeof value === "number" ? value.toExponential(precision ?? 6).replace(/e([+-])(\d)$/, "e$10$2") : bad;
+      return typeof value === "number"
+        ? value.toExponential(precision ?? 6).replace(/e([+-])(\d)$/, "e$10$2")
+        : bad;
     case "g":
       return typeof value === "number" ? print(value) : bad;
     default:

@@ -3,7 +3,15 @@
  * `undefined` is Go's missing value, which prints as `<no value>`; `null` is nil.
  */
 
-export type Value = undefined | null | string | number | boolean | Value[] | { [key: string]: Value } | GoObject;
+export type Value =
+  | undefined
+  | null
+  | string
+  | number
+  | boolean
+  | Value[]
+  | { [key: string]: Value }
+  | GoObject;
 
 /** An object whose fields Go knows: an unknown one is an error and not a missing value. */
 export abstract class GoObject {
@@ -13,6 +21,8 @@ export abstract class GoObject {
   abstract member(name: string, args: readonly Value[]): Value | typeof absent;
   /** What `json` makes of it. */
   abstract toJson(): unknown;
+  /** Its JSON has `<`, `>` and `&` written as escapes. */
+  readonly escapesHtml: boolean = false;
   /** What printing it gives. */
   abstract print(): string;
 }
@@ -89,7 +99,9 @@ function encode(value: Value): string {
   if (value instanceof GoObject) return JSON.stringify(value.toJson());
   if (Array.isArray(value)) return `[${value.map(encode).join(",")}]`;
   if (isMap(value)) {
-    return `{${sortedKeys(value).map((key) => `${JSON.stringify(key)}:${encode(value[key])}`).join(",")}}`;
+    return `{${sortedKeys(value)
+      .map((key) => `${JSON.stringify(key)}:${encode(value[key])}`)
+      .join(",")}}`;
   }
   if (typeof value === "number") return printNumber(value);
   return JSON.stringify(value);

@@ -1,0 +1,63 @@
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import type { ByteStream, ProgressMessage } from "../../engine/engine.ts";
+import { type Command, CommandError, noArguments } from "../command.ts";
+import { fileFailure } from "../files.ts";
+import type { Io } from "../io.ts";
+import { Progress } from "../progress.ts";
+
+export const load: Command = {
+  synopsis: "[OPTIONS]",
+  summary: "Load an image from a tar archive or STDIN",
+  count: noArguments,
+  examples: ["load -i image.tar", "load < image.tar.gz"],
+  define(flags) {
+    const input = flags.string("input", "Read from tar archive file, instead of STDIN", { short: "i" });
+    flags.string("platform", "Load only the given platform variant", { unsupported: true });
+    const quiet = flags.bool("quiet", "Suppress the load output", { short: "q" });
+    return async ({ engine, io }) => {
+      const archive = input.value === "" ? standardInput(io) : openArchive(io, input.value);
+      const { images } = await engine();
+      const progress = new Progress(io, "Loading");
+      await showMessages(io, images.load(progress.count(archive), { quiet: quiet.value }), progress);
+      return 0;
+    };
+  },
+};
+
+function standardInput(io: Io): ByteStream {
+  if (io.stdin.isTerminal) throw new CommandError("requested load from stdin, but stdin is empty");
+  return io.stdin.chunks();
+}
+
+/** @throws FileFailure when there is no such file */
+export function openArchive(io: Io, name: string): ByteStream {
+  const path = resolve(io.cwd, name);
+  if (!existsSync(path)) throw fileFailure(Object.assign(new Error(), { code: "ENOENT" }), "open", name);
+  return Bun.file(path).stream();
+}
+
+/** Prints what the engine says while it works. @throws CommandError with the error that it reports */
+export async function showMessages(
+  io: Io,
+  messages: AsyncIterable<ProgressMessage>,
+  progress: Progress,
+): Promise<void> {
+  for await (const message of messages) {
+    const failure = message.errorDetail?.message ?? message.error;
+    if (failure !== undefined) {
+      await progress.clear();
+      throw new CommandError(failure);
+    }
+    const text = message.stream ?? (message.progressDetail === undefined ? line(message) : "");
+    if (text === "") continue;
+    await progress.clear();
+    await io.stdout.write(text);
+  }
+  await progress.clear();
+}
+
+function line({ id, status }: ProgressMessage): string {
+  if (status === undefined) return "";
+  return id === undefined || id === "" ? `${status}\n` : `${id}: ${status}\n`;
+}
