@@ -38,17 +38,19 @@ function timingOf(row: Row, name: EngineName): Timing | undefined {
   return undefined;
 }
 
-/** Each limit with what was reached, and whether that is enough. */
-function verdicts(row: Row): { text: string; met: boolean }[] {
+/** davit beside each peer and each limit; `met` is undefined where there is no limit. */
+function verdicts(row: Row): { text: string; met: boolean | undefined }[] {
   const davit = timingOf(row, "davit");
   if (davit === undefined) return [];
-  const found: { text: string; met: boolean }[] = [];
+  const found: { text: string; met: boolean | undefined }[] = [];
   for (const peer of ["Docker", "Podman"] as const) {
     const limit = row.limits[peer];
     const other = timingOf(row, peer);
-    if (limit === undefined || other === undefined) continue;
+    if (other === undefined || other.median === 0) continue;
     const ratio = davit.median / other.median;
-    found.push({ text: `${ratio.toFixed(3)} × ${peer} (at most ${limit})`, met: ratio <= limit });
+    const text = `${ratio.toFixed(2)} × ${peer}`;
+    if (limit === undefined) found.push({ text, met: undefined });
+    else found.push({ text: `${text} (at most ${limit})`, met: ratio <= limit });
   }
   if (row.limits.absolute !== undefined) {
     found.push({
@@ -61,18 +63,19 @@ function verdicts(row: Row): { text: string; met: boolean }[] {
 
 /** True when every limit that could be judged is met. */
 export function allMet(rows: readonly Row[]): boolean {
-  return rows.every((row) => verdicts(row).every(({ met }) => met));
+  return rows.every((row) => verdicts(row).every(({ met }) => met !== false));
 }
 
 export function table(report: Report): string {
   const names = report.subjects.map(({ name }) => name);
   const lines = [
-    `| | ${names.join(" | ")} | davit against its limit | met |`,
+    `| | ${names.join(" | ")} | davit beside them | met |`,
     `|---|${names.map(() => "---").join("|")}|---|---|`,
   ];
   for (const row of report.rows) {
     const judged = verdicts(row);
-    const met = judged.length === 0 ? "–" : judged.every((verdict) => verdict.met) ? "yes" : "**no**";
+    const limited = judged.filter((verdict) => verdict.met !== undefined);
+    const met = limited.length === 0 ? "–" : limited.every((verdict) => verdict.met) ? "yes" : "**no**";
     const cells = names.map((name) => cell(timingOf(row, name), row.unit));
     lines.push(
       `| ${row.title} | ${cells.join(" | ")} | ${judged.map(({ text }) => text).join("; ") || "–"} | ${met} |`,

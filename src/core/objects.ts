@@ -505,6 +505,8 @@ export interface Network {
   Internal: boolean;
   Attachable: boolean;
   Ingress: boolean;
+  ConfigFrom: { Network: string };
+  ConfigOnly: boolean;
   Containers: Record<
     string,
     { Name: string; EndpointID: string; MacAddress: string; IPv4Address: string; IPv6Address: string }

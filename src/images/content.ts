@@ -141,7 +141,12 @@ function openSession(path: string, blobs: string): IngestSession {
         if (hasErrno(error, "ENOENT")) return undefined;
         throw error;
       }
-      return { path: held, size: statSync(held).size, digest: Promise.resolve(digest) };
+      return {
+        path: held,
+        size: statSync(held).size,
+        digest: Promise.resolve(digest),
+        flushed: Promise.resolve(),
+      };
     },
     adopt: (blob, digest) => {
       const target = join(blobs, digest.slice("sha256:".length));

@@ -1,6 +1,6 @@
 /** One blob on its way into the content store. */
 import { createHash } from "node:crypto";
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, fdatasync, openSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import { hasErrno, SystemFailure } from "../core/errors.ts";
 import { type Digest, parseDigest } from "../core/ids.ts";
@@ -15,6 +15,8 @@ export interface IngestedBlob {
   readonly size: number;
   /** Large blobs are hashed on the second core; nobody may rely on the content before this resolves. */
   readonly digest: Promise<Digest>;
+  /** Large blobs go to the disk while others are unpacked, so that the sync at the end has less to wait for. */
+  readonly flushed: Promise<void>;
 }
 
 /** Above this, hashing on another thread is worth the way there. Bytes. */
@@ -59,14 +61,32 @@ export class BlobWriter {
   }
 
   finish(): IngestedBlob {
-    this.close();
-    const digest =
-      this.size <= largeBlob
-        ? Promise.resolve(parseDigest(`sha256:${this.smallHash.digest("hex")}`))
-        : this.hasher.finish(this.path, this.size);
-    // Someone awaits it later, or the whole session fails before: until then a rejection must not end the process.
+    const { path, size } = this;
+    if (size <= largeBlob) {
+      this.close();
+      const digest = parseDigest(`sha256:${this.smallHash.digest("hex")}`);
+      return { path, size, digest: Promise.resolve(digest), flushed: Promise.resolve() };
+    }
+    const digest = this.hasher.finish(path, size);
+    const flushed = this.flush();
+    // Someone awaits them later, or the session fails before: until then a rejection must not end the process.
     digest.catch(() => undefined);
-    return { path: this.path, size: this.size, digest };
+    flushed.catch(() => undefined);
+    return { path, size, digest, flushed };
+  }
+
+  /** On a thread of the runtime's own pool. */
+  private flush(): Promise<void> {
+    const fd = this.fd;
+    this.fd = undefined;
+    if (fd === undefined) return Promise.resolve();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    fdatasync(fd, (error) => {
+      closeSync(fd);
+      if (error === null) resolve();
+      else reject(error);
+    });
+    return promise;
   }
 
   /** Gives up; the session's end removes the file. */

@@ -207,6 +207,7 @@ async function adopt(
   layers: readonly IngestedBlob[],
 ): Promise<void> {
   for (const blob of [...layers, session.add(config.bytes), session.add(manifest)]) {
+    await blob.flushed;
     session.adopt(blob, await blob.digest);
   }
 }

@@ -12,6 +12,7 @@ const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_ATTACH_FILTER = 26;
 const SO_PROTOCOL = 38;
+const SHUT_RDWR = 2;
 const SYS_pidfd_open = 434;
 const SYS_pidfd_getfd = 438;
 
@@ -28,10 +29,9 @@ function socketAddress(address: number, port: number): Buffer {
 }
 
 /**
- * Takes a port of this host, so that nobody else gets it, and answers nobody on it. Close-on-exec.
- *
- * TCP listens, for a bound socket that does not listen can be bound over by anyone who sets SO_REUSEADDR, as
- * most servers do; and it sets SO_REUSEADDR itself, for without that connections in TIME_WAIT were in its way.
+ * Takes a port of this host. Close-on-exec. For TCP and SCTP `refuseOthers` must follow: a socket that is bound and
+ * does not listen refuses connections, but anyone who sets SO_REUSEADDR, as most servers do, can bind over it. It
+ * sets SO_REUSEADDR itself, for without that connections in TIME_WAIT were in its way.
  * @throws LinuxError EADDRINUSE, EADDRNOTAVAIL (not an address of this host), EPROTONOSUPPORT (no SCTP).
  */
 export function holdPort(protocol: PortProtocol, address: number, port: number): number {
@@ -42,20 +42,28 @@ export function holdPort(protocol: PortProtocol, address: number, port: number):
     protocol,
   );
   try {
-    if (protocol !== "udp") {
+    if (protocol === "udp") {
+      dropEverything(fd);
+    } else {
       const on = Buffer.from([1, 0, 0, 0]);
       check(symbols.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, ptr(on), on.length), "setsockopt");
-    } else {
-      dropEverything(fd);
     }
     const where = socketAddress(address, port);
     check(symbols.bind(fd, ptr(where), where.length), "bind");
-    if (protocol !== "udp") check(symbols.listen(fd, 0), "listen");
     return fd;
   } catch (error) {
     symbols.close(fd);
     throw error;
   }
+}
+
+/**
+ * Makes a held TCP or SCTP port unavailable to everybody else: it listens. To be called when nothing comes here any
+ * more, for what would connect now would wait for an answer in vain.
+ * @throws LinuxError EADDRINUSE when somebody was faster.
+ */
+export function refuseOthers(fd: number): void {
+  check(symbols.listen(fd, 0), "listen");
 }
 
 /** A socket filter `ret #0`: what still arrives is dropped, instead of filling the queue of a socket that nobody reads. */
@@ -86,7 +94,11 @@ export function shareHeldPort(
       if (!target.startsWith("socket:")) continue;
       const copy = Number(symbols.syscall(SYS_pidfd_getfd, pidfd, fd, 0, 0, 0, 0));
       if (copy < 0) continue;
-      if (isBoundTo(copy, protocol, address, port)) return copy;
+      if (isBoundTo(copy, protocol, address, port)) {
+        // Back to bound only, as `holdPort` leaves it. ENOTCONN: it did not listen.
+        if (protocol !== "udp") symbols.shutdown(copy, SHUT_RDWR);
+        return copy;
+      }
       symbols.close(copy);
     }
     return undefined;

@@ -3,7 +3,7 @@ import type { EndpointSettings, NetworkSettings, PortMap, PortSummary } from "..
 import type { State } from "../state/state.ts";
 import { parseNetworkMode } from "./mode.ts";
 import type { Endpoint } from "./model.ts";
-import { parseContainerPort } from "./ports.ts";
+import { parseContainerPort, readExposedPorts } from "./ports.ts";
 import { derivedId, findEndpoint, networkIdOf } from "./records.ts";
 
 export interface NetworkFacts {
@@ -93,8 +93,7 @@ export function derivedEndpointId(networkId: string, containerId: string): strin
 
 function portMap(endpoint: Endpoint, exposedPorts: readonly string[]): PortMap {
   const map: PortMap = {};
-  for (const text of exposedPorts) {
-    const { port, protocol } = parseContainerPort(text);
+  for (const { port, protocol } of readExposedPorts(exposedPorts)) {
     map[`${port}/${protocol}`] = null;
   }
   for (const { containerPort, protocol, hostIp, hostPort } of endpoint.ports) {

@@ -22,8 +22,8 @@ import type { State } from "../state/state.ts";
 import { type Bridge, ensureBridge, ensureTable } from "./bridge.ts";
 import { addPublishedPorts, removePublishedPorts } from "./firewall.ts";
 import { forgetFlows } from "./flows.ts";
-import type { Endpoint, EndpointRequest, Reservation } from "./model.ts";
-import { type HeldPort, holdPorts, PortTaken, releaseSockets } from "./ports.ts";
+import type { Endpoint, EndpointRequest, HeldPort, Reservation } from "./model.ts";
+import { holdPorts, keepPorts, PortTaken, releaseSockets, socketsOf } from "./ports.ts";
 import { deleteEndpoint, derivedId, findEndpoint, saveEndpoint } from "./records.ts";
 import { chooseAddress, gatewayOf, macOf } from "./subnets.ts";
 
@@ -38,7 +38,7 @@ const pause = 10;
 /**
  * Gives the container an address and takes its host ports: recorded first, so that `repairNetwork` finds them after
  * a crash. The bridge is made if it is not there. An endpoint that the container had is replaced.
- * @throws PortTaken (a Conflict) in Docker's words; InvalidParameter; Unavailable when something is missing or full.
+ * @throws PortTaken in Docker's words; InvalidParameter; Unavailable when something is missing or full.
  */
 export async function reserve(state: State, request: EndpointRequest): Promise<Reservation> {
   const bridge = await ensureBridge(state);
@@ -78,10 +78,12 @@ function reserveNow(state: State, request: EndpointRequest, bridge: Bridge): Res
       return reserved;
     });
     faultPoint("reserve:recorded");
+    const open = [...held];
     return {
       endpoint,
-      sockets: held.map(({ socket }) => socket),
-      [Symbol.dispose]: () => releaseSockets(held.splice(0)),
+      held,
+      sockets: socketsOf(held),
+      [Symbol.dispose]: () => releaseSockets(open.splice(0)),
     };
   } catch (error) {
     releaseSockets(held);
@@ -111,11 +113,15 @@ function hostLinkOf(instanceName: string, containerId: string): string {
 /**
  * What the host needs before the container starts: the instance's rules, and its published ports led to its
  * address. May run while the runtime makes the container. Idempotent.
+ * @throws PortTaken when another process took one of the ports since `reserve`.
  */
-export async function prepareHost(state: State, endpoint: Endpoint): Promise<void> {
+export async function prepareHost(state: State, reservation: Reservation): Promise<void> {
+  const { endpoint, held } = reservation;
   await ensureTable(state);
   if (endpoint.ports.length === 0) return;
   addPublishedPorts(state.instance.table, endpoint);
+  // In this order: until a port leads to the container, its socket refuses connections; then nothing reaches it.
+  keepPorts(endpoint, held);
   forgetFlows(endpoint);
 }
 

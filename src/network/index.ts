@@ -15,6 +15,7 @@ export { explainForwardPolicy } from "./forwarding.ts";
 export { type HostsRequest, hostsFile } from "./hosts.ts";
 export { formatNetworkMode, parseNetworkMode } from "./mode.ts";
 export type {
+  HeldPort,
   Endpoint,
   EndpointRequest,
   NetworkMode,

@@ -54,12 +54,18 @@ export interface EndpointRequest {
   readonly previousHolder?: number | undefined;
 }
 
+/** A published port, and the socket that keeps it taken; none where the kernel does not know the protocol. */
+export interface HeldPort extends PublishedPort {
+  readonly socket: number | undefined;
+}
+
 /** An endpoint whose host ports are held by open sockets of this process. */
 export interface Reservation extends Disposable {
   readonly endpoint: Endpoint;
+  readonly held: readonly HeldPort[];
   /**
-   * Sockets that keep the host ports taken. conmon must inherit them and keep them open for the container's
-   * lifetime. Close-on-exec here; dispose closes them in this process, after conmon has been launched.
+   * The sockets of `held`. conmon must inherit them and keep them open for the container's lifetime. Close-on-exec
+   * here; dispose closes them in this process, after conmon has been launched and `prepareHost` is done.
    */
   readonly sockets: readonly number[];
 }

@@ -1,11 +1,11 @@
 /** Published ports: reading what is asked for, and taking the host's ports. */
 import { readFileSync } from "node:fs";
-import { Conflict, hasErrno, InvalidParameter, SystemFailure, Unavailable } from "../core/errors.ts";
+import { hasErrno, InvalidParameter, SystemFailure } from "../core/errors.ts";
 import type { PortMap } from "../core/objects.ts";
-import { formatIpv4, parseIpv4 } from "../linux/addresses.ts";
-import { closeSocket, holdPort, shareHeldPort } from "../linux/inet-sockets.ts";
+import { parseIpv4 } from "../linux/addresses.ts";
+import { closeSocket, holdPort, refuseOthers, shareHeldPort } from "../linux/inet-sockets.ts";
 import type { State } from "../state/state.ts";
-import type { EndpointRequest, Protocol, PublishedPort } from "./model.ts";
+import type { Endpoint, EndpointRequest, HeldPort, Protocol } from "./model.ts";
 
 /** One host port that is asked for: a fixed one, the first free of a range, or any. */
 interface WantedPort {
@@ -14,10 +14,6 @@ interface WantedPort {
   /** First and last that will do; undefined for any. */
   readonly range: readonly [number, number] | undefined;
   readonly containerPort: number;
-}
-
-export interface HeldPort extends PublishedPort {
-  readonly socket: number;
 }
 
 const anyAddress = "0.0.0.0";
@@ -31,8 +27,25 @@ function parsePort(text: string): number | undefined {
   return /^[0-9]{1,5}$/.test(text) && Number(text) <= 65535 ? Number(text) : undefined;
 }
 
+export interface ContainerPort {
+  readonly port: number;
+  readonly protocol: Protocol;
+}
+
+/** Those of an image's exposed ports that are ports: what an image says is not to be trusted to be any. */
+export function readExposedPorts(texts: readonly string[]): ContainerPort[] {
+  return texts.flatMap((text) => {
+    try {
+      return [parseContainerPort(text)];
+    } catch (error) {
+      if (error instanceof InvalidParameter) return [];
+      throw error;
+    }
+  });
+}
+
 /** `80/tcp`, or `80` for TCP. @throws InvalidParameter */
-export function parseContainerPort(text: string): { port: number; protocol: Protocol } {
+export function parseContainerPort(text: string): ContainerPort {
   const [number = "", name = "tcp", rest] = text.split("/");
   const port = parsePort(number);
   if (port === undefined || rest !== undefined)
@@ -85,8 +98,7 @@ export function checkPortBindings(bindings: PortMap | null | undefined): void {
 function wantedPorts(request: EndpointRequest): WantedPort[] {
   const wanted = parsePortBindings(request.portBindings);
   if (request.publishAll !== true) return wanted;
-  const exposed = (request.exposedPorts ?? [])
-    .map(parseContainerPort)
+  const exposed = readExposedPorts(request.exposedPorts ?? [])
     .filter(
       ({ port, protocol }) => !wanted.some((one) => one.containerPort === port && one.protocol === protocol),
     )
@@ -114,8 +126,8 @@ function candidates(range: WantedPort["range"]): Iterable<number> {
   return Array.from({ length: last - first + 1 }, (_, step) => first + step);
 }
 
-/** A port that could not be had: held by one of our own containers, or by anything else on this host. */
-export class PortTaken extends Conflict {
+/** A port that could not be had: held by one of our own containers, or by anything else on this host. 500 in Docker. */
+export class PortTaken extends SystemFailure {
   /** A foreign process or a conmon that is just about to end: worth another try in a moment. */
   readonly mayPass: boolean;
   constructor(message: string, mayPass: boolean) {
@@ -139,8 +151,44 @@ export function holdPorts(state: State, request: EndpointRequest, endpointId: st
   }
 }
 
+export function socketsOf(held: readonly HeldPort[]): number[] {
+  return held.map(({ socket }) => socket).filter((socket) => socket !== undefined);
+}
+
 export function releaseSockets(held: readonly HeldPort[]): void {
-  for (const { socket } of held) closeSocket(socket);
+  for (const socket of socketsOf(held)) closeSocket(socket);
+}
+
+/**
+ * The second half of taking the ports, when packets to them go to the container already.
+ * @throws PortTaken when another process took one in between.
+ */
+export function keepPorts(endpoint: Endpoint, held: readonly HeldPort[]): void {
+  for (const { socket, protocol, hostIp, hostPort } of held) {
+    if (socket === undefined || protocol === "udp") continue;
+    try {
+      refuseOthers(socket);
+    } catch (error) {
+      if (!hasErrno(error, "EADDRINUSE")) throw error;
+      throw new PortTaken(
+        failure(endpoint.containerName, endpoint.endpointId, cannotListen(protocol, hostIp, hostPort)),
+        true,
+      );
+    }
+  }
+}
+
+function failure(containerName: string, endpointId: string, reason: string): string {
+  return `driver failed programming external connectivity on endpoint ${containerName} (${endpointId}): ${reason}`;
+}
+
+function cannotListen(
+  protocol: Protocol,
+  hostIp: string,
+  hostPort: number,
+  reason = "address already in use",
+): string {
+  return `Error starting userland proxy: listen ${protocol}4 ${hostIp}:${hostPort}: bind: ${reason}`;
 }
 
 function holdOne(
@@ -151,28 +199,37 @@ function holdOne(
   endpointId: string,
 ): HeldPort {
   const { protocol, hostIp, containerPort } = wanted;
+  const fail = (reason: string) => failure(request.containerName, endpointId, reason);
   let refusal: PortTaken | undefined;
   for (const hostPort of candidates(wanted.range)) {
     const others = [...held, ...recordedPorts(state, protocol, hostPort)].filter((other) =>
       clashes(other, protocol, hostIp, hostPort),
     );
-    const socket = others.length > 0 ? undefined : tryHold(request, protocol, hostIp, hostPort);
-    if (socket !== undefined) return { protocol, hostIp, hostPort, containerPort, socket };
+    if (others.length === 0) {
+      try {
+        return { protocol, hostIp, hostPort, containerPort, socket: hold(request, protocol, hostIp, hostPort) };
+      } catch (error) {
+        if (hasErrno(error, "EADDRNOTAVAIL")) {
+          const reason = cannotListen(protocol, hostIp, hostPort, "cannot assign requested address");
+          throw new SystemFailure(fail(reason), { cause: error });
+        }
+        if (!hasErrno(error, "EADDRINUSE")) throw error;
+      }
+    }
     // Docker's words differ: the first for the very same address, the second for whatever else is in the way.
     const reason = others.some((other) => other.hostIp === hostIp)
       ? `Bind for ${hostIp}:${hostPort} failed: port is already allocated`
-      : `Error starting userland proxy: listen ${protocol}4 ${hostIp}:${hostPort}: bind: address already in use`;
-    refusal ??= new PortTaken(`${failedEndpoint(request, endpointId)}: ${reason}`, others.length === 0);
+      : cannotListen(protocol, hostIp, hostPort);
+    refusal ??= new PortTaken(fail(reason), others.length === 0);
   }
-  throw refusal ?? new Unavailable(`${failedEndpoint(request, endpointId)}: all ports are allocated`);
+  throw refusal ?? new SystemFailure(fail("all ports are allocated"));
 }
 
-function failedEndpoint(request: EndpointRequest, endpointId: string): string {
-  return `driver failed programming external connectivity on endpoint ${request.containerName} (${endpointId})`;
-}
-
-/** The socket; undefined when the port is in use. */
-function tryHold(
+/**
+ * The socket; none where the kernel has no SCTP of its own, for then nobody else can take the port either.
+ * @throws LinuxError
+ */
+function hold(
   request: EndpointRequest,
   protocol: Protocol,
   hostIp: string,
@@ -182,23 +239,11 @@ function tryHold(
   try {
     return holdPort(protocol, address, hostPort);
   } catch (error) {
-    if (hasErrno(error, "EPROTONOSUPPORT", "ESOCKTNOSUPPORT")) {
-      throw new Unavailable(
-        `this kernel has no ${protocol.toUpperCase()}; load the module (modprobe ${protocol})`,
-        { cause: error },
-      );
-    }
-    if (hasErrno(error, "EADDRNOTAVAIL")) {
-      throw new InvalidParameter(
-        `driver failed programming external connectivity on endpoint ${request.containerName}: listen ${protocol}4 ${formatIpv4(address)}:${hostPort}: bind: cannot assign requested address`,
-        { cause: error },
-      );
-    }
-    if (!hasErrno(error, "EADDRINUSE")) throw error;
-    const { previousHolder } = request;
-    return previousHolder === undefined
-      ? undefined
-      : shareHeldPort(previousHolder, protocol, address, hostPort);
+    if (hasErrno(error, "EPROTONOSUPPORT", "ESOCKTNOSUPPORT")) return undefined;
+    if (!hasErrno(error, "EADDRINUSE") || request.previousHolder === undefined) throw error;
+    const shared = shareHeldPort(request.previousHolder, protocol, address, hostPort);
+    if (shared === undefined) throw error;
+    return shared;
   }
 }
 

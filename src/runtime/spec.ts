@@ -174,7 +174,7 @@ function sysctls(input: SpecInput): Record<string, string> {
 
 /**
  * The environment of a container's first process, and of execs: Docker's own entries, which the image and the user
- * may replace, then theirs. The runtime adds HOME by the image's passwd.
+ * may replace, then theirs.
  */
 export function containerEnvironment(config: ContainerConfig, hostname: string, home: string): string[] {
   const base = [
@@ -251,6 +251,8 @@ export interface ExecProcessInput {
   privileged: boolean;
   host: HostFacts;
   consoleSize?: { height: number; width: number };
+  /** The container's own Env setting: a HOME that stands there holds for every user. */
+  containerEnv?: readonly string[] | null | undefined;
 }
 
 /** The process of an exec. */
@@ -260,14 +262,14 @@ export function makeExecProcess(input: ExecProcessInput): ProcessSpec {
   const capabilities = input.privileged
     ? chooseCapabilities({ add: [], drop: [], privileged: true, available: input.host.capabilities })
     : (container.capabilities?.bounding ?? []);
+  const homeIsSet = input.containerEnv?.some((entry) => entry.startsWith("HOME=")) ?? false;
+  const base = mergeEnvironment(input.tty ? ["TERM=xterm"] : [], container.env);
+  const home = user === undefined || homeIsSet ? [] : [`HOME=${user.home}`];
   const process: ProcessSpec = {
     ...container,
     user: { uid: chosen.uid, gid: chosen.gid, additionalGids: chosen.additionalGids },
     args: [...input.args],
-    env: mergeEnvironment(
-      input.tty ? mergeEnvironment(["TERM=xterm"], container.env) : container.env,
-      input.env,
-    ),
+    env: mergeEnvironment(mergeEnvironment(base, home), input.env),
     cwd: input.cwd || container.cwd,
     capabilities: capabilitySets(capabilities, chosen.uid),
     terminal: input.tty,

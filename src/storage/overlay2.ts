@@ -90,7 +90,7 @@ export function overlay2Backend(dataRoot: string): StorageBackend {
 function inheritRoot(parent: string, child: string): void {
   const { mode, uid, gid } = statusAt(atCurrentDirectory, parent);
   if (uid !== 0 || gid !== 0) chownSync(child, uid, gid);
-  chmodSync(child, mode & 0o7777);
+  if ((mode & 0o7777) !== 0o755) chmodSync(child, mode & 0o7777);
 }
 
 interface Stack {

@@ -7,6 +7,7 @@
  */
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { Conflict } from "../core/errors.ts";
 import { faultPoint } from "../core/fault.ts";
 import { readDirectory, removeTree } from "../linux/directories.ts";
 import { syncFileSystem } from "../linux/disks.ts";
@@ -46,7 +47,9 @@ export class RecordedSnapshotter implements Snapshotter {
   }
 
   async mount(key: string, options: { volatile?: boolean } = {}): Promise<string> {
-    const { directory } = this.#records.get(key);
+    const { directory, state } = this.#records.get(key);
+    if (state !== "active")
+      throw new Conflict(`snapshot ${key} is committed: it is not mounted to be written`);
     using _mounting = await this.#lockDirectory(directory);
     return this.#backend.mount(directory, this.#records.ancestors(key), {
       volatile: options.volatile === true,

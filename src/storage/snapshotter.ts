@@ -22,6 +22,7 @@ export interface Snapshotter {
   prepare(key: string, parent: string | undefined): Promise<void>;
   /**
    * Mounts an active snapshot and returns the absolute path of its root.
+   * @throws Conflict for a committed one: it never changes again, so that others can stand on it.
    * `volatile`: what it holds need not survive a power cut (containers with --rm, build steps).
    */
   mount(key: string, options?: { volatile?: boolean }): Promise<string>;

@@ -138,7 +138,7 @@ export function createLocked(
       `create ${name}: error looking up volume plugin ${driver}: plugin "${driver}" not found`,
     );
   }
-  const options = Object.keys(request.DriverOpts ?? {}).length === 0 ? null : (request.DriverOpts ?? null);
+  const options = orNull(request.DriverOpts);
   if (options !== null) validateDriverOptions(name, options);
   finishRemoval(state, name);
 
@@ -147,7 +147,7 @@ export function createLocked(
     const volume: StoredVolume = existing ?? {
       name,
       created: new Date().toISOString().replace(/\.\d+Z$/, "Z"),
-      labels: anonymous ? { ...request.Labels, [anonymousLabel]: "" } : (request.Labels ?? null),
+      labels: anonymous ? { ...request.Labels, [anonymousLabel]: "" } : orNull(request.Labels),
       options,
       ...(anonymous && user !== undefined ? { madeFor: user } : {}),
       removing: false,
@@ -163,6 +163,10 @@ export function createLocked(
   ensureDirectory(state, name);
   if (result.made) store.emit({ action: "create", name, attributes: { driver: "local" } });
   return result;
+}
+
+function orNull(values: Record<string, string> | null | undefined): Record<string, string> | null {
+  return values === null || values === undefined || Object.keys(values).length === 0 ? null : values;
 }
 
 /** Makes a volume. @throws InvalidParameter, NotFound (driver). */

@@ -185,8 +185,7 @@ describe.skipIf(missing !== undefined)("the shape of objects", () => {
       "MemorySwap",
       "NanoCpus",
       "CpuShares",
-      "MaskedPaths",
-      "ReadonlyPaths",
+
       "LogConfig",
       "Binds",
       "CapAdd",
@@ -195,6 +194,10 @@ describe.skipIf(missing !== undefined)("the shape of objects", () => {
     // What Docker 20.10 leaves to be guessed, newer Docker says.
     if (a.HostConfig.NetworkMode === "default") a.HostConfig.NetworkMode = "bridge";
     if (a.HostConfig.RestartPolicy?.Name === "") a.HostConfig.RestartPolicy.Name = "no";
+    // Newer Docker masks a few more than 20.10 does.
+    for (const key of ["MaskedPaths", "ReadonlyPaths"] as const) {
+      expect(b.HostConfig[key]).toEqual(expect.arrayContaining(a.HostConfig[key] ?? []));
+    }
     for (const key of shared) {
       expect([key, filled(b.HostConfig[key])]).toEqual([key, filled(a.HostConfig[key])]);
     }

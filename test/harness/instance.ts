@@ -7,6 +7,7 @@ import type { Engine } from "../../src/engine/engine.ts";
 import { openLocalEngine } from "../../src/engine/local/index.ts";
 import { busyboxArchive } from "./images.ts";
 import { filledSets, findInKernel, type KernelFacts, type Ownership, ownershipOf } from "./kernel.ts";
+import { strayRecords } from "./records.ts";
 import { describeFacts, tearDown } from "./teardown.ts";
 
 const repository = join(import.meta.dir, "..", "..");
@@ -190,5 +191,6 @@ export function leftOf(instance: Instance): string[] {
   return [
     ...describeFacts(surplus),
     ...facts.tables.flatMap((table) => filledSets(table)).map((text) => `nftables ${text}`),
+    ...strayRecords(instance),
   ];
 }

@@ -150,6 +150,15 @@ for (const way of ["overlay", "delete"] as const) {
       expect([inner.mode & 0o7777, inner.uid]).toEqual([0o700, 56]);
     });
 
+    test("a directory that a layer implies is plain again where the one below was deleted", async () => {
+      using stack = new Stack(way);
+      await stack.add({ ...directory("d", 0o1777), uid: 12 });
+      await stack.add(whiteout(".wh.d"));
+      await stack.add(file("d/f"));
+      const { mode, uid } = statSync(join(stack.view(), "d"));
+      expect([mode & 0o7777, uid]).toEqual([0o755, 0]);
+    });
+
     test("other marks of aufs are left out", async () => {
       using stack = new Stack(way);
       await stack.add(file("a"), whiteout(".wh..wh.aufs"), directory(".wh..wh.plnk"));

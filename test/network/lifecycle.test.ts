@@ -128,6 +128,41 @@ test("a published port is closed to other servers while the container runs", asy
   listen().stop(true);
 });
 
+test("until a published port leads to its container, it refuses connections", async () => {
+  const state = newInstance();
+  using reservation = await reserve(state, { containerId: randomId(), containerName: "x", portBindings: any });
+  const port = reservation.endpoint.ports[0]?.hostPort ?? 0;
+  const connection = Bun.connect({ hostname: "127.0.0.1", port, socket: { data: () => {} } });
+  await expect(connection).rejects.toMatchObject({ code: "ECONNREFUSED" });
+});
+
+test("a port that another process takes in the last moment is refused in Docker's words", async () => {
+  const state = newInstance();
+  using reservation = await reserve(state, { containerId: randomId(), containerName: "x", portBindings: any });
+  const port = reservation.endpoint.ports[0]?.hostPort ?? 0;
+  const foreign = Bun.listen({ hostname: "127.0.0.1", port, socket: { data: () => {} } });
+  try {
+    await expect(prepareHost(state, reservation)).rejects.toThrow(`listen tcp4 0.0.0.0:${port}: bind: address`);
+  } finally {
+    foreign.stop(true);
+  }
+});
+
+test("an address that is not this host's is refused in Docker's words", async () => {
+  const refused = reserve(newInstance(), {
+    containerId: randomId(),
+    containerName: "x",
+    portBindings: { "80/tcp": [{ HostIp: "203.0.113.7", HostPort: "8080" }] },
+  });
+  await expect(refused).rejects.toThrow("listen tcp4 203.0.113.7:8080: bind: cannot assign requested address");
+});
+
+test("SCTP ports are published, whether or not the host itself speaks SCTP", async () => {
+  const state = newInstance();
+  const container = await newContainer(state, { portBindings: { "80/sctp": [{ HostPort: "" }] } });
+  expect(elements(state)).toBe(`sctp . ${container.hostPort(80, "sctp")} : ${container.address} . 80`);
+});
+
 test("of a range of host ports the first that is free is taken", async () => {
   const state = newInstance();
   const first = await newContainer(state, { portBindings: any });
@@ -171,6 +206,7 @@ test("a restart takes its ports over from the monitor that still holds them", as
     portBindings: { "80/tcp": [{ HostPort: "" }], "53/udp": [] },
   };
   const first = await reserve(state, request);
+  await prepareHost(state, first);
   const monitor = Bun.spawn(["sleep", "100"], { stdio: ["ignore", "ignore", "ignore", ...first.sockets] });
   later(async () => {
     monitor.kill("SIGKILL");
@@ -187,6 +223,7 @@ test("a restart takes its ports over from the monitor that still holds them", as
   await expect(reserve(state, { ...request, portBindings })).rejects.toThrow("address already in use");
   using second = await reserve(state, { ...request, portBindings, previousHolder: monitor.pid });
   expect(second.endpoint.ports).toEqual(first.endpoint.ports);
+  await prepareHost(state, second);
   monitor.kill("SIGKILL");
   await monitor.exited;
   const port = first.endpoint.ports.find(({ protocol }) => protocol === "tcp")?.hostPort ?? 0;
@@ -260,7 +297,7 @@ test("a rule that a crash left in a port's place is replaced", async () => {
   const hostPort = reservation.endpoint.ports[0]?.hostPort;
   const element = `tcp . ${hostPort} : 203.0.113.1 . 1`;
   new Nftables().run(`add element inet ${state.instance.table} published { ${element} }`);
-  await prepareHost(state, reservation.endpoint);
+  await prepareHost(state, reservation);
   expect(elements(state)).toBe(`tcp . ${hostPort} : ${reservation.endpoint.address} . 80`);
 });
 

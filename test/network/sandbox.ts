@@ -106,7 +106,7 @@ export async function newContainer(
   });
   const { endpoint } = reservation;
   later(() => reservation[Symbol.dispose]());
-  await prepareHost(state, endpoint);
+  await prepareHost(state, reservation);
   await plug(state, endpoint, sandbox.pid);
   return {
     ...sandbox,

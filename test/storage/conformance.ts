@@ -279,6 +279,7 @@ export function snapshotterConformance(driver: string): void {
       await expect(snapshots.prepare("x", "unknown")).rejects.toThrow(NotFound);
       await expect(snapshots.prepare("x", "active")).rejects.toThrow(NotFound);
       await expect(snapshots.mount("unknown")).rejects.toThrow(NotFound);
+      await expect(snapshots.mount("committed")).rejects.toThrow(Conflict);
       expect(() => snapshots.mountPath("unknown")).toThrow(NotFound);
       await expect(snapshots.commit("unknown", "y")).rejects.toThrow(NotFound);
       const root = await snapshots.mount("active");

@@ -54,7 +54,7 @@ export async function create(
   verifySecurity(local, asked);
   const checked = checkResources(asked, local.cgroups(), local.host().cpus);
   const id = newContainerId();
-  const hostConfig = { ...asked, ...checked.resources, NetworkMode: networkMode(local, asked) };
+  const hostConfig = { ...asked, ...checked.resources, NetworkMode: networkMode(local, config, asked) };
   checkPortBindings(hostConfig.PortBindings ?? {});
   const runtime = local.runtime(asked.Runtime || undefined);
 
@@ -149,9 +149,10 @@ export function nameTaken(name: string, holder: ContainerId): Conflict {
 }
 
 /** The mode with a container's name made into its id, so that a rename does not matter. */
-function networkMode(local: Local, host: HostConfig): string {
+function networkMode(local: Local, config: ContainerConfig, host: HostConfig): string {
   const mode = parseNetworkMode(host.NetworkMode);
   if (mode.kind !== "container") return formatNetworkMode(mode);
+  if (config.Hostname) throw new InvalidParameter("conflicting options: hostname and the network mode");
   if (host.PortBindings && Object.keys(host.PortBindings).length > 0) {
     throw new InvalidParameter("conflicting options: port publishing and the container type network mode");
   }
@@ -161,9 +162,6 @@ function networkMode(local: Local, host: HostConfig): string {
 function hostnameOf(local: Local, id: ContainerId, config: ContainerConfig, host: HostConfig): string {
   const mode = parseNetworkMode(host.NetworkMode);
   if (mode.kind === "container") {
-    if (config.Hostname) {
-      throw new InvalidParameter("conflicting options: hostname and the network mode");
-    }
     return findContainer(local.state, mode.container).config.Hostname ?? "";
   }
   if (config.Hostname) return config.Hostname;

@@ -21,6 +21,7 @@ export async function inspect(
   const record = findContainer(local.state, reference);
   const directory = containerDataPath(local.instance, record.id);
   const started = !record.startedAt.startsWith("0001");
+  const live = liveState(record);
   const running = execsOf(local.state, record.id).filter((exec) => exec.state.status === "running");
   return {
     Id: record.id,
@@ -48,7 +49,8 @@ export async function inspect(
     NetworkSettings: describeNetworkSettings(local.state, {
       containerId: record.id,
       networkMode: record.hostConfig.NetworkMode ?? "bridge",
-      running: liveState(record) !== undefined,
+      running: live !== undefined,
+      pid: live?.process.pid,
       exposedPorts: Object.keys(record.config.ExposedPorts ?? {}),
     }),
     ...(options.size === true ? await sizes(local, record) : {}),

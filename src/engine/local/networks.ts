@@ -91,6 +91,8 @@ function describe(local: Local, network: NetworkRecord, containers: Network["Con
     Internal: false,
     Attachable: false,
     Ingress: false,
+    ConfigFrom: { Network: "" },
+    ConfigOnly: false,
     Containers: containers,
     Options: network.driver === "bridge" ? bridgeOptions(local.instance.bridge) : {},
     Labels: {},

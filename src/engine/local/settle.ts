@@ -58,7 +58,8 @@ export async function settleLocked(local: Local, id: ContainerId): Promise<Conta
 
   record.exitCode = exit.exitCode;
   record.oomKilled = oomKilled;
-  record.finishedAt = timestamp(exit.finishedAt);
+  // A file's time comes from a coarser clock, some milliseconds behind.
+  record.finishedAt = timestamp(Math.max(exit.finishedAt, Date.parse(record.startedAt)));
   const restart = nextRestart(record);
   record.state =
     restart === undefined ? { status: "exited" } : { status: "restarting", restartAt: restart.at };

@@ -103,7 +103,7 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
     // The runtime is at work in processes of its own; meanwhile the host's side of the network is made.
     const [outcome, host] = await Promise.allSettled([
       launching,
-      reservation === undefined ? undefined : prepareHost(local.state, reservation.endpoint),
+      reservation === undefined ? undefined : prepareHost(local.state, reservation),
     ]);
     if (outcome.status === "rejected") throw outcome.reason;
     if (host.status === "rejected") throw host.reason;

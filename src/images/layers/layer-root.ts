@@ -14,7 +14,6 @@ import {
   isWhiteout,
   makeDirectoryAt,
   makeNodeAt,
-  type NodeStatus,
   nodeType,
   readSymlinkAt,
   setTimesAt,
@@ -29,10 +28,11 @@ import {
   resolve,
   tryOpenResolved,
 } from "../../linux/paths.ts";
-import { isDirectory, statusBeneath } from "../../linux/walk.ts";
+import { isDirectory } from "../../linux/walk.ts";
 import { setXattr } from "../../linux/xattrs.ts";
 import type { LayerTarget } from "../../storage/snapshotter.ts";
 import { cleanPath, quote, splitPath } from "./entry-name.ts";
+import { OverlayStack } from "./overlay-stack.ts";
 
 const { ENOENT, ENOTDIR, ELOOP } = constants.errno;
 /** Descriptors of parent directories kept open: archives name the files of a directory one after the other. */
@@ -45,7 +45,7 @@ export class LayerRoot implements Disposable {
   readonly fd: number;
   readonly #whiteouts: LayerTarget["whiteouts"];
   readonly #lowerPaths: readonly string[];
-  #lower: number[] | undefined;
+  #lower: OverlayStack | undefined;
   readonly #parents = new Map<string, number>();
   /** No longer to be given out, but perhaps in use for the entry at hand. */
   #retired: number[] = [];
@@ -64,7 +64,7 @@ export class LayerRoot implements Disposable {
   [Symbol.dispose](): void {
     this.#forgetParents();
     this.releaseStale();
-    for (const fd of this.#lower ?? []) closeFile(fd);
+    this.#lower?.[Symbol.dispose]();
     closeFile(this.fd);
   }
 
@@ -245,23 +245,15 @@ export class LayerRoot implements Disposable {
   #makeImplied(directory: number, path: string, base: string): void {
     makeDirectoryAt(directory, base, 0o700);
     this.markWritten(path);
-    const below = this.#statusBelow(path);
-    if (below === undefined) {
+    this.#lower ??= new OverlayStack(this.#lowerPaths);
+    const below = this.#lower.find(path);
+    if (below === undefined || !isDirectory(below)) {
       changeModeAt(directory, base, impliedMode);
       return;
     }
     changeOwnerAt(directory, base, below.uid, below.gid);
     changeModeAt(directory, base, below.mode & 0o7777);
     this.setDirectoryTimes(path, below.atime, below.mtime);
-  }
-
-  #statusBelow(path: string): NodeStatus | undefined {
-    this.#lower ??= openAll(this.#lowerPaths);
-    for (const lower of this.#lower) {
-      const status = statusBeneath(lower, path);
-      if (status !== undefined) return isDirectory(status) ? status : undefined;
-    }
-    return undefined;
   }
 
   #makeOpaque(parent: number, base: string): void {
@@ -293,16 +285,5 @@ export class LayerRoot implements Disposable {
   #forgetParents(): void {
     this.#retired.push(...this.#parents.values());
     this.#parents.clear();
-  }
-}
-
-function openAll(paths: readonly string[]): number[] {
-  const opened: number[] = [];
-  try {
-    for (const path of paths) opened.push(openDirectory(path, openFlag.path));
-    return opened;
-  } catch (error) {
-    for (const fd of opened) closeFile(fd);
-    throw error;
   }
 }
