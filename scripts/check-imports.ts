@@ -18,7 +18,7 @@ const below: Record<string, readonly string[]> = {
   volumes: ["storage", "state", "linux"],
   engine: ["images", "runtime", "network", "volumes", "storage", "state", "linux"],
   api: ["engine"],
-  cli: ["engine", "api"],
+  cli: ["engine", "api", "linux"],
 };
 
 const root = join(import.meta.dir, "..", "src");

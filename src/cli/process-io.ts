@@ -2,6 +2,7 @@
 import { write } from "node:fs";
 import { isatty } from "node:tty";
 import { hasErrno } from "../core/errors.ts";
+import { makeRaw } from "../linux/terminal.ts";
 import type { InputStream, Io, OutputStream, TerminalSize } from "./io.ts";
 
 /** Longest pause between tries while a non-blocking stdout is full, in milliseconds. */
@@ -27,14 +28,18 @@ export function processIo(): Io {
 
 function processInput(): InputStream {
   const isTerminal = isatty(0);
-  let raw = false;
+  let restore: (() => void) | undefined;
   return {
     isTerminal,
     chunks: () => Bun.stdin.stream(),
     setRaw(wanted) {
-      if (!isTerminal || wanted === raw) return;
-      process.stdin.setRawMode(wanted);
-      raw = wanted;
+      if (!isTerminal || wanted === (restore !== undefined)) return;
+      if (restore === undefined) {
+        restore = makeRaw(0);
+      } else {
+        restore();
+        restore = undefined;
+      }
     },
   };
 }

@@ -30,6 +30,16 @@ export async function repairImages(stores: ImageStores): Promise<void> {
   if (held !== undefined) await collect(stores);
 }
 
+/**
+ * For after the removal of a container: frees the layers that only it still stood on, its image being gone by force.
+ * One query when there are none.
+ */
+export async function collectForgottenLayers(stores: ImageStores): Promise<void> {
+  if (unusedLayers(stores.state).length === 0) return;
+  using held = lockIfFree(stores.state.instance, "images");
+  if (held !== undefined) await collect(stores);
+}
+
 /** @returns chain ids of the layers that were removed, the uppermost first. */
 export async function collect(stores: ImageStores): Promise<ChainId[]> {
   const { state, content } = stores;

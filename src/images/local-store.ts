@@ -6,6 +6,7 @@
 import { hasErrno, InvalidParameter, SystemFailure } from "../core/errors.ts";
 import { faultPoint } from "../core/fault.ts";
 import { type ChainId, type Digest, randomId } from "../core/ids.ts";
+import { syncFileSystem } from "../linux/disks.ts";
 import { appendEvent, ringBell } from "../state/events.ts";
 import { lock } from "../state/locks.ts";
 import type { State } from "../state/state.ts";
@@ -21,7 +22,6 @@ import { chainIdsOf } from "./manifest.ts";
 import type { Report } from "./progress.ts";
 import { imageById, insertImage, type LayerRecord, layerByChain, setTag } from "./records.ts";
 import { canonicalForm, familiarForm } from "./references.ts";
-import { syncFileSystemOf } from "./sync.ts";
 
 export interface StoredImage {
   readonly named: NamedImage;
@@ -103,7 +103,7 @@ async function store(
   }
   faultPoint("load:unpacked");
   if (unpacked.size > 0) await snapshots.sync();
-  syncFileSystemOf(content.path);
+  syncFileSystem(content.path);
   faultPoint("load:synced");
 
   const now = Date.now();

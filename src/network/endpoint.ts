@@ -71,7 +71,7 @@ function reserveNow(state: State, request: EndpointRequest, bridge: Bridge): Res
         prefixLength: bridge.subnet.prefixLength,
         gateway: formatIpv4(gatewayOf(bridge.subnet)),
         mac: formatMac(chosenMac(request) ?? macOf(address)),
-        hostLink: hostLinkOf(state.instance.name, request.containerId),
+        hostLink: hostLinkOf(state.instance.name, request.containerId, endpointId),
         ports: held.map(({ socket: _, ...port }) => port),
       };
       saveEndpoint(state, reserved);
@@ -105,9 +105,12 @@ function chosenMac(request: EndpointRequest): Buffer | undefined {
   return mac;
 }
 
-/** At most 15 bytes; the same for the same container of the same instance, so that a crash leaves nothing unknown. */
-function hostLinkOf(instanceName: string, containerId: string): string {
-  return `dv${derivedId(instanceName, containerId).slice(0, 11)}`;
+/**
+ * At most 15 bytes. Another one for each run of a container: the kernel may still be taking down the last run's
+ * namespace and veth, and removing that by hand costs 10 ms and more.
+ */
+function hostLinkOf(instanceName: string, containerId: string, endpointId: string): string {
+  return `dv${derivedId(instanceName, containerId, endpointId).slice(0, 11)}`;
 }
 
 /**
@@ -190,26 +193,19 @@ function makeVeth(
   peer: { name: string; mac: Buffer; namespace: number },
 ): void {
   const name = endpoint.hostLink;
-  const make = () =>
+  try {
     host.batch([
       createVeth({ name, master, peer }),
       withoutLinkLocalAddress(name),
       setHairpin(name),
       setUp(name),
     ]);
-  try {
-    make();
-  } catch (error) {
-    if (hasErrno(error, "EOPNOTSUPP", "ENOTSUP")) {
-      throw new Unavailable(
-        "this kernel has no veth links (CONFIG_VETH); load the module (modprobe veth), or use --network host or none",
-        { cause: error },
-      );
-    }
-    if (!hasErrno(error, "EEXIST")) throw error;
-    // The namespace of this container's last run is still being taken down, or a crash left it.
-    host.batch([deleteLink(name)]);
-    make();
+  } catch (cause) {
+    if (!hasErrno(cause, "EOPNOTSUPP", "ENOTSUP")) throw cause;
+    throw new Unavailable(
+      "this kernel has no veth links (CONFIG_VETH); load the module (modprobe veth), or use --network host or none",
+      { cause },
+    );
   }
 }
 

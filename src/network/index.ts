@@ -15,9 +15,9 @@ export { explainForwardPolicy } from "./forwarding.ts";
 export { type HostsRequest, hostsFile } from "./hosts.ts";
 export { formatNetworkMode, parseNetworkMode } from "./mode.ts";
 export type {
-  HeldPort,
   Endpoint,
   EndpointRequest,
+  HeldPort,
   NetworkMode,
   Protocol,
   PublishedPort,

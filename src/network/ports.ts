@@ -207,7 +207,13 @@ function holdOne(
     );
     if (others.length === 0) {
       try {
-        return { protocol, hostIp, hostPort, containerPort, socket: hold(request, protocol, hostIp, hostPort) };
+        return {
+          protocol,
+          hostIp,
+          hostPort,
+          containerPort,
+          socket: hold(request, protocol, hostIp, hostPort),
+        };
       } catch (error) {
         if (hasErrno(error, "EADDRNOTAVAIL")) {
           const reason = cannotListen(protocol, hostIp, hostPort, "cannot assign requested address");

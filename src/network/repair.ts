@@ -16,19 +16,23 @@ import { listEndpoints } from "./records.ts";
 export function repairNetwork(state: State, live: ReadonlySet<string>): string[] {
   const gone = listEndpoints(state).filter(({ containerId }) => !live.has(containerId));
   for (const { containerId } of gone) release(state, containerId);
-  removeStrayLinks(state.instance, new Set(listEndpoints(state).map(({ hostLink }) => hostLink)));
+  removeStrayLinks(state.instance, () => listEndpoints(state).map(({ hostLink }) => hostLink));
   return gone.map(({ containerId }) => containerId);
 }
 
-/** Removes the ports of the instance's bridge that no endpoint has. */
-function removeStrayLinks(instance: Instance, kept: ReadonlySet<string>): void {
+/**
+ * Removes the ports of the instance's bridge that no endpoint has. What is kept is read after the links: an endpoint
+ * is on record before its link is made.
+ */
+function removeStrayLinks(instance: Instance, namesToKeep: () => string[]): void {
   using socket = new NetlinkSocket("route");
   const bridge = findLink(socket, instance.bridge);
   if (bridge === undefined) return;
-  const strays = listLinks(socket).filter(
-    ({ master, kind, name }) => master === bridge.index && kind === "veth" && !kept.has(name),
-  );
-  for (const { name } of strays) socket.batch([deleteLink(name)]);
+  const plugged = listLinks(socket).filter(({ master, kind }) => master === bridge.index && kind === "veth");
+  const kept = new Set(namesToKeep());
+  for (const { name } of plugged) {
+    if (!kept.has(name)) socket.batch([deleteLink(name)]);
+  }
 }
 
 /**
@@ -36,7 +40,7 @@ function removeStrayLinks(instance: Instance, kept: ReadonlySet<string>): void {
  * `reserve` makes bridge and table anew. Idempotent.
  */
 export function teardownInstance(instance: Instance): void {
-  removeStrayLinks(instance, new Set());
+  removeStrayLinks(instance, () => []);
   using socket = new NetlinkSocket("route");
   socket.batch([deleteLink(instance.bridge)]);
   if (findTableComment(instance.table) !== undefined)

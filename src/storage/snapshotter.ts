@@ -22,8 +22,8 @@ export interface Snapshotter {
   prepare(key: string, parent: string | undefined): Promise<void>;
   /**
    * Mounts an active snapshot and returns the absolute path of its root.
-   * @throws Conflict for a committed one: it never changes again, so that others can stand on it.
    * `volatile`: what it holds need not survive a power cut (containers with --rm, build steps).
+   * @throws Conflict for a committed one: it never changes again, so that others can stand on it.
    */
   mount(key: string, options?: { volatile?: boolean }): Promise<string>;
   unmount(key: string): Promise<void>;
@@ -31,11 +31,11 @@ export interface Snapshotter {
   mountPath(key: string): string;
   /**
    * The directory that a layer's tar is unpacked into (for an active snapshot) or its diff is read from (for any),
-   * without a mount: for overlay2 the
-   * upper directory with whiteouts as overlay keeps them; for others the whole tree.
+   * without a mount: for overlay2 the upper directory with whiteouts as overlay keeps them; for others the whole
+   * tree.
    */
   layerTarget(key: string): Promise<LayerTarget>;
-  /** Freezes an active snapshot under `name`. Durable only after `sync`. */
+  /** Freezes an active snapshot under `name`, unmounting it if need be. Durable only after `sync`. */
   commit(key: string, name: string): Promise<void>;
   remove(key: string): Promise<void>;
   /** What one snapshot adds to its parent. */

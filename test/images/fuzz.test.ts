@@ -5,18 +5,8 @@ import { DavitError } from "../../src/core/errors.ts";
 import { listImages } from "../../src/images/list.ts";
 import { canonicalForm, parseReference } from "../../src/images/references.ts";
 import { removeImage } from "../../src/images/remove.ts";
+import { randomNumbers } from "./random.ts";
 import { dockerArchive, expectEmpty, fileLayer, load, testStore } from "./support.ts";
-
-/** The same numbers in each run (mulberry32). */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 function damage(bytes: Uint8Array, random: (below: number) => number): Uint8Array {
   const copy = Buffer.from(bytes);

@@ -32,7 +32,10 @@ function damage(original: Buffer, seed: number): Buffer {
         break;
       }
       case 1:
-        bytes.fill(Math.floor(next() * 256), at(), at() + Math.floor(next() * 40));
+        bytes
+          .subarray(at())
+          .subarray(0, Math.floor(next() * 40))
+          .fill(Math.floor(next() * 256));
         break;
       case 2: {
         const from = Math.floor(at(512) / 512) * 512;

@@ -130,7 +130,11 @@ test("a published port is closed to other servers while the container runs", asy
 
 test("until a published port leads to its container, it refuses connections", async () => {
   const state = newInstance();
-  using reservation = await reserve(state, { containerId: randomId(), containerName: "x", portBindings: any });
+  using reservation = await reserve(state, {
+    containerId: randomId(),
+    containerName: "x",
+    portBindings: any,
+  });
   const port = reservation.endpoint.ports[0]?.hostPort ?? 0;
   const connection = Bun.connect({ hostname: "127.0.0.1", port, socket: { data: () => {} } });
   await expect(connection).rejects.toMatchObject({ code: "ECONNREFUSED" });
@@ -138,11 +142,17 @@ test("until a published port leads to its container, it refuses connections", as
 
 test("a port that another process takes in the last moment is refused in Docker's words", async () => {
   const state = newInstance();
-  using reservation = await reserve(state, { containerId: randomId(), containerName: "x", portBindings: any });
+  using reservation = await reserve(state, {
+    containerId: randomId(),
+    containerName: "x",
+    portBindings: any,
+  });
   const port = reservation.endpoint.ports[0]?.hostPort ?? 0;
   const foreign = Bun.listen({ hostname: "127.0.0.1", port, socket: { data: () => {} } });
   try {
-    await expect(prepareHost(state, reservation)).rejects.toThrow(`listen tcp4 0.0.0.0:${port}: bind: address`);
+    await expect(prepareHost(state, reservation)).rejects.toThrow(
+      `listen tcp4 0.0.0.0:${port}: bind: address`,
+    );
   } finally {
     foreign.stop(true);
   }
@@ -154,7 +164,9 @@ test("an address that is not this host's is refused in Docker's words", async ()
     containerName: "x",
     portBindings: { "80/tcp": [{ HostIp: "203.0.113.7", HostPort: "8080" }] },
   });
-  await expect(refused).rejects.toThrow("listen tcp4 203.0.113.7:8080: bind: cannot assign requested address");
+  await expect(refused).rejects.toThrow(
+    "listen tcp4 203.0.113.7:8080: bind: cannot assign requested address",
+  );
 });
 
 test("SCTP ports are published, whether or not the host itself speaks SCTP", async () => {

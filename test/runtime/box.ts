@@ -61,6 +61,8 @@ export interface BoxOptions {
   spec?: Partial<SpecInput>;
   exitCommand?: (bundle: string) => readonly string[];
   inheritedFds?: readonly number[];
+  /** Another container, whose runtime's records this one shares, as in one instance. */
+  beside?: Box;
 }
 
 /** A created container: its program waits for `start`. Disposing ends it and removes all of it. */
@@ -103,6 +105,7 @@ export class Box implements AsyncDisposable {
   }
 
   async #launch(options: BoxOptions): Promise<void> {
+    if (options.beside !== undefined) this.runtime = options.beside.runtime;
     const host = readHostFacts(this.cgroups);
     const config = options.config ?? {};
     const checked = checkResources(options.host ?? {}, this.cgroups, host.cpus);
