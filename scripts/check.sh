@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 
 status=0
 node_modules/.bin/tsc -p . || { echo "check: types are wrong" >&2; status=1; }
-node_modules/.bin/biome ci || { echo "check: format or lint is wrong; 'npx biome check --write' mends most" >&2; status=1; }
+colors=--colors=off
+[ ! -t 1 ] || colors=--colors=force
+node_modules/.bin/biome ci "$colors" || { echo "check: format or lint is wrong; 'npx biome check --write' mends most" >&2; status=1; }
 node_modules/.bin/bun scripts/check-imports.ts || status=1
 exit "$status"

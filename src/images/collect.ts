@@ -90,13 +90,12 @@ async function removeLayers(stores: ImageStores, layers: readonly ChainId[]): Pr
   return removed;
 }
 
-/** Snapshots of unpacking that was cut short, before it or its image was recorded. */
+/** Snapshots of unpacking that was cut short, before it or its image was recorded, and of removals that were. */
 async function removeStraySnapshots({ state, snapshots }: ImageStores): Promise<void> {
-  const stray: string[] = [];
-  for (const { key, state: kind } of await snapshots.list()) {
-    if (kind === "active" && key.startsWith(unpackPrefix)) await snapshots.remove(key);
-    if (kind === "committed" && isDigest(key) && !isRecorded(state, key)) stray.push(key);
-  }
+  await snapshots.sweep(({ key }) => !key.startsWith(unpackPrefix));
+  const stray = (await snapshots.list())
+    .filter(({ key, state: kind }) => kind === "committed" && isDigest(key) && !isRecorded(state, key))
+    .map(({ key }) => key);
   for (const key of await uppermostFirst(snapshots, stray)) await removeUnlessNeeded(snapshots, key);
 }
 

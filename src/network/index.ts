@@ -3,8 +3,8 @@
  *
  * The way of a start, in the order of the calls:
  *
- *     reserve ──▶ conmon is launched (inherits reservation.sockets) ──▶ reservation[Symbol.dispose]()
- *        └─▶ prepareHost (bridge, nftables; while the runtime works) ──▶ plug(pid of the created container) ──▶ start
+ *     reserve ─┬▶ conmon is launched, and inherits reservation.sockets ─┬▶ dispose the reservation
+ *              └▶ prepareHost (rules), while the runtime makes the container ┘   ──▶ plug(its pid) ──▶ start
  *     … the container dies … ──▶ release (idempotent)
  *
  * `host`, `none` and `container:x` need none of these calls.

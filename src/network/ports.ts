@@ -107,7 +107,7 @@ function wantedPorts(request: EndpointRequest): WantedPort[] {
 }
 
 /** net.ipv4.ip_local_port_range: where Docker, too, takes its random ports from. */
-function randomPorts(): Iterable<number> {
+function* randomPorts(): Generator<number> {
   const [first, last] = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "latin1")
     .trim()
     .split(/\s+/)
@@ -117,13 +117,13 @@ function randomPorts(): Iterable<number> {
   }
   const count = last - first + 1;
   const start = Math.floor(Math.random() * count);
-  return Array.from({ length: count }, (_, step) => first + ((start + step) % count));
+  for (let step = 0; step < count; step++) yield first + ((start + step) % count);
 }
 
-function candidates(range: WantedPort["range"]): Iterable<number> {
-  if (range === undefined) return randomPorts();
+function* candidates(range: WantedPort["range"]): Generator<number> {
+  if (range === undefined) return yield* randomPorts();
   const [first, last] = range;
-  return Array.from({ length: last - first + 1 }, (_, step) => first + step);
+  for (let port = first; port <= last; port++) yield port;
 }
 
 /** A port that could not be had: held by one of our own containers, or by anything else on this host. 500 in Docker. */

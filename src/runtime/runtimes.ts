@@ -1,6 +1,6 @@
 /** OCI runtimes by name or path, and the verbs that davit asks of them. OCI runtime-spec, runtime.md. */
-import { readFileSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { closeSync, constants, openSync, readFileSync, rmSync, unlinkSync, writeSync } from "node:fs";
+import { basename, isAbsolute, join } from "node:path";
 import {
   Conflict,
   hasErrno,
@@ -9,7 +9,7 @@ import {
   SystemFailure,
   Unavailable,
 } from "../core/errors.ts";
-import type { CgroupLayout } from "./cgroups.ts";
+import { type CgroupLayout, removeCgroup } from "./cgroups.ts";
 import { startFailure } from "./failures.ts";
 
 export interface OciRuntime {
@@ -59,7 +59,11 @@ function namedRuntime(search: RuntimeSearch, requested: string): OciRuntime {
   if (requested === "io.containerd.runc.v2" || requested === "default") return findRuntime(search);
   const found = locate(search, requested);
   if (found !== undefined) return found;
-  if (requested === "crun" || requested === "runc" || search.configured?.[requested] !== undefined) {
+  const configured = search.configured?.[requested];
+  if (configured !== undefined) {
+    throw new Unavailable(`the OCI runtime ${requested} is not installed: ${configured.path} does not exist`);
+  }
+  if (requested === "crun" || requested === "runc") {
     throw new Unavailable(`the OCI runtime ${requested} is not installed (apt-get install ${requested})`);
   }
   throw new InvalidParameter(`unknown or invalid runtime name: ${requested}`);
@@ -110,8 +114,35 @@ function failure(verb: string, id: string, outcome: Outcome): Error {
 
 /** Lets a created container's program run. @throws StartFailure. */
 export async function startContainer(runtime: OciRuntime, id: string): Promise<void> {
+  if (isCrun(runtime) && openGate(join(runtime.stateDirectory, id, "exec.fifo"))) return;
   const outcome = await run(runtime, ["start", id]);
   if (outcome.exitCode !== 0) throw startFailure("start", outcome.stderr, id);
+}
+
+/** Verbs that only touch crun's own files are done here: to load crun takes 4 ms, its work a tenth of one. */
+function isCrun(runtime: OciRuntime): boolean {
+  return basename(runtime.path) === "crun";
+}
+
+/**
+ * What `crun start` does: the container's init waits to read one byte from this fifo, and as long as the fifo is
+ * there the container counts as created. False when nobody reads (yet): then crun itself is asked.
+ */
+function openGate(fifo: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ENXIO")) return false;
+    throw error;
+  }
+  try {
+    unlinkSync(fifo);
+    writeSync(fd, "\0");
+    return true;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** @throws NotFound when the runtime does not know the container, Conflict when it does not run. */
@@ -126,12 +157,28 @@ export async function killContainer(
   if (outcome.exitCode !== 0) throw failure("kill", id, outcome);
 }
 
+export interface DeleteOptions {
+  /** Kills what still runs. */
+  force?: boolean;
+  /** Where its cgroups are, for a container that is known to have ended. */
+  ended?: { layout: CgroupLayout; cgroupPath: string };
+}
+
 /** Removes the runtime's record and cgroups. Gone already is no error. */
 export async function deleteContainer(
   runtime: OciRuntime,
   id: string,
-  options: { force?: boolean } = {},
+  options: DeleteOptions = {},
 ): Promise<void> {
+  if (
+    options.ended !== undefined &&
+    isCrun(runtime) &&
+    removeCgroup(options.ended.layout, options.ended.cgroupPath)
+  ) {
+    // No process is left in its cgroups: all that crun still has of it is this directory.
+    rmSync(join(runtime.stateDirectory, id), { recursive: true, force: true });
+    return;
+  }
   const outcome = await run(runtime, ["delete", ...(options.force ? ["--force"] : []), id]);
   if (outcome.exitCode === 0) return;
   const error = failure("delete", id, outcome);

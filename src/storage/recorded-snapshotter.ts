@@ -1,9 +1,8 @@
 /**
  * The life cycle that all drivers share: records first, then directories; locks between processes; repair.
  *
- * Locks: whoever makes or removes a directory holds `<root>/lock` shared, `sweep` takes it exclusively for the
- * half-made ones; mounting and unmounting one snapshot hold its own directory. Neither waits for the other kind
- * while it is held in the opposite order: root lock, then directory.
+ * Locks: whoever makes or removes a directory holds `<root>/lock` shared; `sweep` takes it exclusively before it
+ * calls something half-made. Mounting, unmounting and committing hold the snapshot's own directory. Nobody holds both.
  */
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";

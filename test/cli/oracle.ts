@@ -46,8 +46,11 @@ export async function both(
   host: string,
   args: readonly string[],
   options: OracleOptions = {},
+  prepare: () => Promise<void> = async () => {},
 ): Promise<{ docker: Outcome; davit: Outcome }> {
+  await prepare();
   const docker = await runCommand(["docker", "-H", host, ...args], options);
+  await prepare();
   const davit = await runCommand([davitBinary, "-H", host, ...args], options);
   return { docker: masked(docker), davit: masked(davit) };
 }
@@ -57,12 +60,16 @@ function masked({ code, stdout, stderr }: Outcome): Outcome {
 }
 
 export function mask(text: string): string {
-  return text
-    .replace(/\b[0-9a-f]{64}\b/g, "<id>")
-    .replace(/\b[0-9a-f]{12}\b/g, "<short id>")
-    .replace(/(Less than a second|\d+ seconds?|About a minute|\d+ minutes)( ago)? */g, "<age>")
-    .replace(/^(Usage: {2})docker /m, "$1davit ")
-    .replace(/^docker: /gm, "davit: ")
-    .replace(/'docker(?= |')/g, "'davit")
-    .replace(/(unknown command: )docker /g, "$1davit ");
+  return (
+    text
+      .replace(/\b[0-9a-f]{64}\b/g, "<id>")
+      .replace(/\b[0-9a-f]{12}\b/g, "<short id>")
+      .replace(/(Less than a second|\d+ seconds?|About a minute|\d+ minutes)( ago)? */g, "<age>")
+      // JavaScript's numbers hold a time in nanoseconds to about 256 of them.
+      .replace(/(T\d\d:\d\d:\d\d)\.\d{9}Z (?=container )/g, "$1.<nanoseconds> ")
+      .replace(/^(Usage: {2})docker /m, "$1davit ")
+      .replace(/^docker: /gm, "davit: ")
+      .replace(/'docker(?= |')/g, "'davit")
+      .replace(/(unknown command: )docker /g, "$1davit ")
+  );
 }

@@ -8,6 +8,7 @@ import { DavitError, type ErrorKind } from "../../src/core/errors.ts";
 import type * as api from "../../src/core/objects.ts";
 import type { ByteStream, Engine, OutputFrame, ProgressMessage } from "../../src/engine/engine.ts";
 import { missingForDockerd, startDockerd } from "../harness/dockerd.ts";
+import { eventually } from "../harness/eventually.ts";
 import { busyboxImage } from "../harness/images.ts";
 
 export type SubjectName = "davit" | "docker";
@@ -255,20 +256,6 @@ export async function messagesOf(stream: AsyncIterable<ProgressMessage>): Promis
   return messages;
 }
 
-/** Asks again until there is an answer. */
-export async function eventually<Answer>(
-  ask: () => Promise<Answer | undefined>,
-  patience = 20_000,
-): Promise<Answer> {
-  const deadline = Date.now() + patience;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    if (Date.now() > deadline) throw new Error("it did not happen in time");
-    await Bun.sleep(20);
-  }
-}
-
 /** The failure that `work` ends in. @throws when it succeeds, or fails with something unforeseen. */
 export async function failureOf(work: Promise<unknown>): Promise<DavitError> {
   try {
@@ -279,6 +266,8 @@ export async function failureOf(work: Promise<unknown>): Promise<DavitError> {
   }
   throw new Error("it succeeded");
 }
+
+export { eventually } from "../harness/eventually.ts";
 
 /** What Docker 20.10 says where Docker 28 says it differently. */
 export interface OlderWords {

@@ -3,7 +3,7 @@
  * that what davit has forgotten is found, too.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { hasErrno } from "../../src/core/errors.ts";
 import type { Instance } from "../../src/core/instance.ts";
 
@@ -23,7 +23,8 @@ export interface Ownership {
   ownsPath(path: string): boolean;
   /** Whether the arguments or environment of a process, as /proc shows them, are of one that is ours. */
   ownsWords(words: string): boolean;
-  ownsLink(name: string): boolean;
+  /** @param master the bridge that the link is plugged into. */
+  ownsLink(name: string, master: string | undefined): boolean;
   ownsTable(name: string): boolean;
   /** @param path below the hierarchy, `/davit-0123ab/…`. */
   ownsCgroup(path: string): boolean;
@@ -32,12 +33,11 @@ export interface Ownership {
 /** All that belongs to one instance. */
 export function ownershipOf(instance: Instance): Ownership {
   const roots = [instance.dataRoot, instance.execRoot];
-  const linkPrefix = instance.bridge.replace(/0$/, "");
   const isBelow = (path: string, root: string): boolean => path === root || path.startsWith(`${root}/`);
   return {
     ownsPath: (path) => roots.some((root) => isBelow(path, root)),
     ownsWords: (words) => roots.some((root) => words.includes(root)),
-    ownsLink: (name) => name.startsWith(linkPrefix),
+    ownsLink: (name, master) => name === instance.bridge || master === instance.bridge,
     ownsTable: (name) => name === instance.table,
     ownsCgroup: (path) => isBelow(path, instance.cgroupParent),
   };
@@ -46,11 +46,14 @@ export function ownershipOf(instance: Instance): Ownership {
 /** Where the tests put everything. */
 export const testRootPattern = /\/davit-test-[^/\s\0]*/;
 
+const testBridge = /^dv[0-9a-f]{6}0$/;
+
 /** All that belongs to any instance or dockerd of the tests. */
 export const anyTestInstance: Ownership = {
   ownsPath: (path) => testRootPattern.test(path),
   ownsWords: (words) => testRootPattern.test(words),
-  ownsLink: (name) => /^dv[0-9a-f]{6}/.test(name),
+  ownsLink: (name, master) =>
+    testBridge.test(name) || (master === undefined ? /^dv[0-9a-f]{11}$/.test(name) : testBridge.test(master)),
   ownsTable: (name) => /^davit-[0-9a-f]{6}$/.test(name),
   ownsCgroup: (path) => /^\/davit-([0-9a-f]{6}|test-[^/]+)(\/|$)/.test(path),
 };
@@ -59,7 +62,7 @@ export function findInKernel(owner: Ownership): KernelFacts {
   return {
     mounts: mountPoints().filter((path) => owner.ownsPath(path)),
     processes: findProcesses(owner),
-    links: readdirSync("/sys/class/net").filter((name) => owner.ownsLink(name)),
+    links: readdirSync("/sys/class/net").filter((name) => owner.ownsLink(name, masterOf(name))),
     tables: nftTables().filter((table) => owner.ownsTable(table.slice(table.indexOf(" ") + 1))),
     cgroups: findCgroups(owner),
   };
@@ -174,22 +177,13 @@ function directoriesBelow(path: string): string[] {
   }
 }
 
-/** The veths of a bridge, by their names on the host. */
-export function portsOf(bridge: string): string[] {
+/** The bridge that a link is plugged into. */
+function masterOf(link: string): string | undefined {
   try {
-    return readdirSync(`/sys/class/net/${bridge}/brif`);
+    return basename(readlinkSync(`/sys/class/net/${link}/master`));
   } catch (error) {
-    if (hasErrno(error, "ENOENT")) return [];
-    throw error;
-  }
-}
-
-/** `net:[4026531840]` of every live process, to tell namespaces that are kept by nobody's wish. */
-export function networkNamespaceOf(pid: number): string | undefined {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/net`);
-  } catch (error) {
-    if (hasErrno(error, "ENOENT", "ESRCH")) return undefined;
+    // Free, gone meanwhile, or no link at all (`bonding_masters`).
+    if (hasErrno(error, "ENOENT", "ENOTDIR")) return undefined;
     throw error;
   }
 }

@@ -29,6 +29,8 @@ process.stdin.once("data", () => {
   ended = true;
 });
 while (!ended) {
+  // Where nothing has to be waited for, the end would never be read.
+  await Bun.sleep(1);
   try {
     await acts[random(acts.length)]?.();
   } catch (error) {

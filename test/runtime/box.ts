@@ -1,5 +1,5 @@
 /** A real container for tests: busybox's root file system, conmon and a runtime, in an instance of its own. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describeInstance, type Instance } from "../../src/core/instance.ts";
 import type { ContainerConfig, HostConfig } from "../../src/core/objects.ts";
@@ -233,6 +233,8 @@ export async function runBox(options: BoxOptions, input?: Uint8Array): Promise<O
   }
   const output = await collect(streams);
   const { exitCode, oomKilled } = await box.ended();
+  await deleteContainer(box.runtime, box.id, { ended: { layout: box.cgroups, cgroupPath: box.cgroupPath } });
+  if (existsSync(join(box.runtime.stateDirectory, box.id))) throw new Error("the runtime still knows it");
   return { exitCode, oomKilled, warnings: box.warnings, ...output };
 }
 

@@ -57,9 +57,9 @@ export const attach: Command = {
 
 /** @throws CommandError when nothing can be attached to now */
 function checkAttachable({ State }: ContainerInspect): void {
-  if (!State.Running) throw new CommandError("cannot attach to a stopped container, start it first");
-  if (State.Paused) throw new CommandError("cannot attach to a paused container, unpause it first");
+  if (!State.Running) throw new CommandError("You cannot attach to a stopped container, start it first");
+  if (State.Paused) throw new CommandError("You cannot attach to a paused container, unpause it first");
   if (State.Restarting) {
-    throw new CommandError("cannot attach to a restarting container, wait until it is running");
+    throw new CommandError("You cannot attach to a restarting container, wait until it is running");
   }
 }

@@ -3,8 +3,9 @@ import { resolve } from "node:path";
 import { NotFound } from "../../core/errors.ts";
 import type { ContainerCreateRequest } from "../../core/objects.ts";
 import type { Engine } from "../../engine/engine.ts";
-import { atLeastOne, type Command } from "../command.ts";
-import { fileFailure } from "../files.ts";
+import { describeFailure } from "../cli.ts";
+import { atLeastOne, type Command, CommandError } from "../command.ts";
+import { FileFailure, fileFailure } from "../files.ts";
 import type { Io } from "../io.ts";
 import { type ContainerFlags, containerFlags } from "../options/container.ts";
 import { checkReference, familiarReference } from "../options/references.ts";
@@ -20,7 +21,9 @@ export const create: Command = {
     const options = containerFlags(flags, "creating");
     return async ({ args, io, engine }) => {
       const request = options.request(args, io);
-      const id = await createContainer(await engine(), io, request, options);
+      const id = await createContainer(await engine(), io, request, options).catch((error) => {
+        throw error instanceof FileFailure ? error : new CommandError(describeFailure(error));
+      });
       await io.stdout.write(`${id}\n`);
       return 0;
     };

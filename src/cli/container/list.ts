@@ -2,7 +2,7 @@ import type { ContainerSummary } from "../../core/objects.ts";
 import { type Command, CommandError, noArguments } from "../command.ts";
 import { filterFlag } from "../filters.ts";
 import { listFormatFlag } from "../format/flag.ts";
-import { formatRows, isTable } from "../format/rows.ts";
+import { formatRows } from "../format/rows.ts";
 import { Template, TemplateExecutionError, TemplateSyntaxError } from "../format/template/template.ts";
 import { containerLayout, containerRow } from "./row.ts";
 
@@ -26,14 +26,13 @@ export const list: Command = {
     const quiet = flags.bool("quiet", "Only display container IDs", { short: "q" });
     const size = flags.bool("size", "Display total file sizes", { short: "s" });
     return async ({ engine, io }) => {
-      let wanted = format.value;
-      const usesSize = wanted !== "" && readsSize(wanted);
-      if (wanted !== "" && quiet.value && !["table", "raw", "json"].includes(wanted)) {
+      const usesSize = format.value !== "" && readsSize(format.value);
+      if (format.value !== "" && quiet.value) {
         await io.stderr.write(
           "WARNING: Ignoring custom format, because both --format and --quiet are set.\n",
         );
-        wanted = isTable(wanted) ? "table" : wanted;
       }
+      const wanted = quiet.value && format.value !== "raw" ? "table" : format.value;
       const limit = latest.value && last.value === -1 ? 1 : Math.max(last.value, 0);
       const showSize = size.changed ? size.value : usesSize;
       const containers = await (await engine()).containers.list({
@@ -51,18 +50,11 @@ export const list: Command = {
         : containerLayout;
       const options = { truncate: !noTruncation.value, now: io.now() };
       const rows = containers.map((container) => containerRow(container, options));
-      await io.stdout.write(
-        formatRows(layout, quiet.value ? quietFormat(wanted) : wanted, quiet.value, rows),
-      );
+      await io.stdout.write(formatRows(layout, wanted, quiet.value, rows));
       return 0;
     };
   },
 };
-
-/** With --quiet a custom format gives way to the bare ids. */
-function quietFormat(format: string): string {
-  return format === "raw" ? "raw" : "table";
-}
 
 /** Runs the template once on nothing, to learn whether it reads `.Size`, which costs the engine work. */
 function readsSize(format: string): boolean {

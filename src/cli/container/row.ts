@@ -25,6 +25,7 @@ export const containerLayout: ListLayout = {
   },
   table: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
   quiet: "{{.ID}}",
+  rawQuiet: "container_id: {{.ID}}",
   raw: `container_id: {{.ID}}
 image: {{.Image}}
 command: {{.Command}}

@@ -85,6 +85,8 @@ export interface ListLayout {
   /** The template behind `table` with --quiet, and for `raw`. */
   quiet?: string;
   raw?: string;
+  /** The template for `raw` with --quiet. */
+  rawQuiet?: string;
 }
 
 /** Text for all rows. @throws CommandError in Docker's words when the format is wrong. */
@@ -93,7 +95,7 @@ export function formatRows(layout: ListLayout, format: string, quiet: boolean, r
   if (wanted === "table" && quiet && layout.quiet !== undefined) return eachRow(layout.quiet, rows);
   if (wanted === "json") return eachRow("{{json .}}", rows);
   if (wanted === "raw" && layout.raw !== undefined) {
-    return quiet && layout.quiet !== undefined ? eachRow(layout.quiet, rows) : eachRow(layout.raw, rows);
+    return eachRow(quiet ? (layout.rawQuiet ?? layout.raw) : layout.raw, rows);
   }
   if (!isTable(wanted)) return eachRow(unescapeTabs(wanted), rows);
   const template = wanted === "table" ? layout.table : wanted.slice("table".length);

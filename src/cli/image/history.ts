@@ -56,13 +56,13 @@ function historyRow(
   item: ImageHistoryItem,
   options: { truncate: boolean; human: boolean; now: number },
 ): Row {
-  const createdAt = () => (item.Created <= 0 ? "" : rfc3339(item.Created));
+  const createdAt = () => rfc3339(item.Created);
   return new Row("*formatter.historyContext", {
     ID: () => (options.truncate && item.Id !== "<missing>" ? shortId(item.Id) : item.Id),
     CreatedAt: createdAt,
     CreatedSince: () => {
       if (!options.human) return createdAt();
-      return item.Created <= 0 ? "" : `${humanDuration(options.now - item.Created * 1000)} ago`;
+      return item.Created <= 0 ? "N/A" : `${humanDuration(options.now - item.Created * 1000)} ago`;
     },
     CreatedBy: () => {
       const command = item.CreatedBy.replaceAll("\t", " ");

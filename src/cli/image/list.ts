@@ -24,6 +24,7 @@ const layout: ListLayout = {
   },
   table: `{{.Repository}}\t{{.Tag}}\t{{.ID}}\t${since}\t{{.Size}}`,
   quiet: "{{.ID}}",
+  rawQuiet: "image_id: {{.ID}}",
   raw: `repository: {{ .Repository }}
 tag: {{.Tag}}
 image_id: {{.ID}}

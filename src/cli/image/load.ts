@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { DavitError } from "../../core/errors.ts";
 import type { ByteStream, ProgressMessage } from "../../engine/engine.ts";
 import { type Command, CommandError, noArguments } from "../command.ts";
 import { fileFailure } from "../files.ts";
@@ -43,7 +44,7 @@ export async function showMessages(
   messages: AsyncIterable<ProgressMessage>,
   progress: Progress,
 ): Promise<void> {
-  for await (const message of messages) {
+  for await (const message of withoutPrefix(messages)) {
     const failure = message.errorDetail?.message ?? message.error;
     if (failure !== undefined) {
       await progress.clear();
@@ -55,6 +56,16 @@ export async function showMessages(
     await io.stdout.write(text);
   }
   await progress.clear();
+}
+
+/** What goes wrong with an archive is said as it is: docker hears of it within the progress. */
+async function* withoutPrefix(messages: AsyncIterable<ProgressMessage>): AsyncGenerator<ProgressMessage> {
+  try {
+    yield* messages;
+  } catch (error) {
+    if (error instanceof DavitError && error.kind !== "unavailable") throw new CommandError(error.message);
+    throw error;
+  }
 }
 
 function line({ id, status }: ProgressMessage): string {

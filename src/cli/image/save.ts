@@ -39,7 +39,7 @@ function checkOutput(io: Io, name: string): void {
   const directory = dirname(path);
   if (!existsSync(directory)) {
     throw new CommandError(
-      `failed to save image: invalid output path: directory ${JSON.stringify(directory)} does not exist`,
+      `failed to save image: invalid output path: stat ${directory}: no such file or directory`,
     );
   }
   if (existsSync(path) && !statSync(path).isFile()) {

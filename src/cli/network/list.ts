@@ -22,6 +22,7 @@ const layout: ListLayout = {
   },
   table: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",
   quiet: "{{.ID}}",
+  rawQuiet: "network_id: {{.ID}}",
   raw: "network_id: {{.ID}}\nname: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n",
 };
 

@@ -128,6 +128,7 @@ export function parseGpus(text: string): DeviceRequest {
   }
   if (!seen.has("count") && request.DeviceIDs === undefined) request.Count = 1;
   request.Capabilities ??= [["gpu"]];
+  request.Options ??= {};
   return request;
 }
 

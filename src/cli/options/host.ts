@@ -3,10 +3,11 @@ import type { ContainerConfig, HostConfig, NetworkingConfig } from "../../core/o
 import type { FlagSet } from "../flags/flag-set.ts";
 import { BadValue, parseBytes } from "../flags/values.ts";
 import type { Io } from "../io.ts";
-import { toMap } from "./key-values.ts";
+import { listOrNull, toMap } from "./key-values.ts";
 import { parseMount, tmpfsOf, volumesOf } from "./mounts.ts";
 import { networkingConfig, parseNetwork } from "./networks.ts";
 import {
+  capabilities,
   checkDnsSearch,
   checkIpAddress,
   checkLink,
@@ -54,10 +55,10 @@ export function storageFlags(flags: FlagSet): ReadPart {
     return {
       config: { Volumes: volumes.anonymous },
       host: {
-        Binds: volumes.binds,
+        Binds: listOrNull(volumes.binds),
         Mounts: mount.value.map((text) => parseMount(text, io.cwd)),
         Tmpfs: tmpfsOf(tmpfs.value),
-        VolumesFrom: volumesFrom.value,
+        VolumesFrom: listOrNull(volumesFrom.value),
         VolumeDriver: volumeDriver.value,
         ReadonlyRootfs: readOnly.value,
         ShmSize: shmSize.value,
@@ -100,7 +101,7 @@ export function networkFlags(flags: FlagSet): ReadPart {
         PortBindings: ports.bindings,
         PublishAllPorts: publishAll.value,
         Links: link.value,
-        ExtraHosts: addHost.value,
+        ExtraHosts: listOrNull(addHost.value),
         Dns: dns.value,
         DnsOptions: [...dnsOption.value, ...dnsOpt.value],
         DnsSearch: dnsSearch.value,
@@ -145,9 +146,8 @@ export function securityFlags(flags: FlagSet): ReadPart {
       throw new BadValue(`invalid isolation '${isolation.value}': only 'default' is known on Linux`);
     }
     const host: HostConfig = {
-      CapAdd: capAdd.value,
-      CapDrop: capDrop.value,
-      GroupAdd: groupAdd.value,
+      ...capabilities(capAdd.value, capDrop.value),
+      GroupAdd: listOrNull(groupAdd.value),
       IpcMode: ipc.value,
       PidMode: pid.value,
       UTSMode: uts.value,

@@ -36,7 +36,7 @@ export function labels(io: Io, files: readonly string[], given: readonly string[
   return toMap([...files.flatMap((file) => readVariables(io, file, false)), ...given]);
 }
 
-/** Lines of NAME=VALUE; `#` begins a comment line. */
+/** Lines of NAME=VALUE; `#` begins a comment line. A name alone is the caller's own variable, or left out. */
 function readVariables(io: Io, file: string, mayTakeOwn: boolean): string[] {
   const text = readTextFile(io, file, longestFile).replace(/^\uFEFF/, "");
   const variables: string[] = [];
@@ -56,7 +56,6 @@ function readVariables(io: Io, file: string, mayTakeOwn: boolean): string[] {
     }
     if (equals >= 0) variables.push(line);
     else if (mayTakeOwn && io.env[name] !== undefined) variables.push(`${name}=${io.env[name]}`);
-    else if (!mayTakeOwn) variables.push(name);
   });
   return variables;
 }
@@ -71,6 +70,11 @@ export function splitPair(pair: string): [name: string, value: string] {
   return equals < 0 ? [pair, ""] : [pair.slice(0, equals), pair.slice(equals + 1)];
 }
 
+/** The API's way to say "nothing given" for most lists. */
+export function listOrNull<Item>(list: Item[]): Item[] | null {
+  return list.length === 0 ? null : list;
+}
+
 /** One CSV record (RFC 4180), as Go's encoding/csv reads it. @throws BadValue */
 export function splitCsv(text: string): string[] {
   const fields: string[] = [];
@@ -79,7 +83,9 @@ export function splitCsv(text: string): string[] {
     if (rest.startsWith('"')) {
       const quoted = /^"((?:[^"]|"")*)"(,|$)/.exec(rest);
       if (quoted === null) {
-        const column = text.length - rest.length + 1;
+        // Go points at the quote in the wrong place, or at the end where one is missing.
+        const stray = /^"(?:[^"]|"")*"/.exec(rest)?.[0].length;
+        const column = stray === undefined ? text.length + 1 : text.length - rest.length + stray;
         throw new BadValue(
           `parse error on line 1, column ${column}: extraneous or missing " in quoted-field`,
         );

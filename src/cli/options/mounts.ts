@@ -134,7 +134,7 @@ class MountDraft {
   }
 
   #setVolume(key: string, value: string, field: string): void {
-    const options = { ...this.#mount.VolumeOptions };
+    const options = { DriverConfig: {}, ...this.#mount.VolumeOptions };
     switch (key) {
       case "volume-subpath":
         options.Subpath = value;

@@ -88,6 +88,10 @@ export function networkingConfig(
     if (Object.hasOwn(endpoints, attachment.name)) {
       throw new BadValue(`network ${quote(attachment.name)} is specified multiple times`);
     }
+    const hasAliases = attachment.aliases.length > 0 || (index === 0 && first.aliases.length > 0);
+    if (hasAliases && !isUserDefined(attachment.name)) {
+      throw new BadValue("network-scoped aliases are only supported for user-defined networks");
+    }
     const endpoint = endpointOf(index === 0 ? combine(attachment, first) : attachment);
     const links = index === 0 && first.links.length > 0 && isUserDefined(attachment.name);
     if (links) endpoint.Links = [...first.links];

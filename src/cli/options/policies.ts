@@ -1,10 +1,11 @@
 /** Restart policies, security options, logging options, namespaces: strings with a grammar of their own. */
 import { isIP } from "node:net";
-import { messageOf } from "../../core/errors.ts";
+import { InvalidParameter, messageOf } from "../../core/errors.ts";
 import type { HostConfig, RestartPolicy } from "../../core/objects.ts";
 import { FileFailure, readTextFile } from "../files.ts";
 import { BadValue, quote } from "../flags/values.ts";
 import type { Io } from "../io.ts";
+import { listOrNull } from "./key-values.ts";
 
 const longestSeccompProfile = 4 * 1024 * 1024;
 const restartNames = ["", "no", "always", "unless-stopped", "on-failure"] as const;
@@ -21,29 +22,27 @@ export function parseRestartPolicy(text: string): RestartPolicy {
     throw new BadValue("invalid restart policy format: maximum retry count must be an integer");
   }
   const known = restartNames.find((candidate) => candidate === name);
-  if (known === undefined)
-    throw new BadValue(
-      `invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
-    );
+  if (known === undefined) throw new InvalidParameter(`invalid restart policy '${name}'`);
   return { Name: known, MaximumRetryCount: Number(count) };
 }
 
 export interface SecurityOptions {
-  SecurityOpt: string[];
+  SecurityOpt: string[] | null;
   MaskedPaths?: string[];
   ReadonlyPaths?: string[];
 }
 
 /** Reads seccomp profiles into their option; `systempaths=unconfined` empties both lists of paths. @throws BadValue */
 export function securityOptions(io: Io, values: readonly string[]): SecurityOptions {
-  const options: SecurityOptions = { SecurityOpt: [] };
+  const kept: string[] = [];
+  const options: SecurityOptions = { SecurityOpt: values.length === 0 ? null : kept };
   for (const value of values) {
     if (value === "systempaths=unconfined") {
       options.MaskedPaths = [];
       options.ReadonlyPaths = [];
       continue;
     }
-    options.SecurityOpt.push(securityOption(io, value));
+    kept.push(securityOption(io, value));
   }
   return options;
 }
@@ -64,6 +63,24 @@ function securityOption(io: Io, value: string): string {
   } catch (error) {
     throw new FileFailure(`compacting json for seccomp profile (${setting}) failed: ${messageOf(error)}`);
   }
+}
+
+/** Capabilities in their full spelling, in order; what is both added and dropped is added. */
+export function capabilities(
+  added: readonly string[],
+  dropped: readonly string[],
+): { CapAdd: string[] | null; CapDrop: string[] | null } {
+  const add = spelledOut(added);
+  const drop = spelledOut(dropped).filter((name) => !add.includes(name));
+  return { CapAdd: listOrNull(add), CapDrop: listOrNull(drop) };
+}
+
+function spelledOut(names: readonly string[]): string[] {
+  const full = names.map((name) => {
+    const upper = name.trim().toUpperCase();
+    return upper === "ALL" || upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
+  });
+  return full.includes("ALL") ? ["ALL"] : [...new Set(full)].sort();
 }
 
 const sysctls = new Set([

@@ -11,6 +11,7 @@ import {
   parseUlimit,
   parseWeightDevice,
 } from "./devices.ts";
+import { listOrNull } from "./key-values.ts";
 
 function bytesFlag(
   flags: FlagSet,
@@ -118,9 +119,9 @@ export function resourceFlags(flags: FlagSet): () => HostConfig {
       BlkioDeviceWriteBps: writeBps.value,
       BlkioDeviceWriteIOps: writeIops.value,
       Devices: device.value.map(parseDevice),
-      DeviceCgroupRules: deviceRules.value,
-      DeviceRequests: gpus.value,
-      Ulimits: ulimits.value,
+      DeviceCgroupRules: listOrNull(deviceRules.value),
+      DeviceRequests: listOrNull(gpus.value),
+      Ulimits: [...ulimits.value].sort((a, b) => (a.Name < b.Name ? -1 : 1)),
     };
   };
 }

@@ -33,8 +33,9 @@ export const info: Command = {
         await io.stdout.write(`${template.run(new NamedObject("system.dockerInfo", server))}\n`);
         return 0;
       } catch (error) {
-        if (error instanceof TemplateExecutionError) throw new CommandError(error.message);
-        throw error;
+        if (!(error instanceof TemplateExecutionError)) throw error;
+        await io.stdout.write("\n");
+        throw new CommandError(error.message);
       }
     };
   },

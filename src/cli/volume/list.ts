@@ -22,6 +22,7 @@ const layout: ListLayout = {
   },
   table: "{{.Driver}}\t{{.Name}}",
   quiet: "{{.Name}}",
+  rawQuiet: "name: {{.Name}}",
   raw: "name: {{.Name}}\ndriver: {{.Driver}}\n",
 };
 

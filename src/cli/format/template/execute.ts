@@ -231,7 +231,7 @@ class Machine {
     }
     if (value === null) return this.#fail(node, `nil pointer evaluating interface {}.${name}`);
     if (value instanceof GoObject) {
-      const member = value.member(name, args);
+      const member = this.#memberOf(value, name, args, node);
       if (member === absent)
         return this.#fail(node, `can't evaluate field ${name} in type ${value.typeName}`);
       return member;
@@ -245,6 +245,14 @@ class Machine {
       return undefined;
     }
     return this.#fail(node, `can't evaluate field ${name} in type ${typeOf(value)}`);
+  }
+
+  #memberOf(object: GoObject, name: string, args: readonly Value[], node: Operand): Value | typeof absent {
+    try {
+      return object.member(name, args);
+    } catch (error) {
+      return this.#fail(node, messageOf(error));
+    }
   }
 
   #fail(node: Operand | CommandNode, message: string): never {

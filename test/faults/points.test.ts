@@ -1,0 +1,344 @@
+/**
+ * davit is killed at each named point of create, start, stop, exit and rm, as by the OOM killer. The next command
+ * must find and repair: the container is accounted for, works, and goes without a trace. Whatever is left at the
+ * end of a test makes its instance fail it.
+ */
+import { describe, expect, test } from "bun:test";
+import { eventually } from "../harness/eventually.ts";
+import { type DavitInstance, newInstance } from "../harness/instance.ts";
+import { conmonsOf } from "./conmon.ts";
+
+const name = "victim";
+const page = "echo hello from $HOSTNAME; exec sleep 600";
+/** With everything that a start has to make and an end has to take away. */
+const creation = [
+  "--name",
+  name,
+  "--hostname",
+  "web",
+  "--publish",
+  "127.0.0.1::80",
+  "--volume",
+  "kept:/data",
+  "--volume",
+  "/anonymous",
+  "--tmpfs",
+  "/t",
+  "--memory",
+  "64m",
+  "davit-busybox",
+  "sh",
+  "-c",
+  page,
+];
+
+/** SIGKILL. */
+const killed = 137;
+
+async function killAt(davit: DavitInstance, point: string, args: readonly string[]): Promise<void> {
+  const { code, stdout, stderr } = await davit.run(args, { env: { DAVIT_FAULT: point } });
+  if (code !== killed)
+    throw new Error(`davit ${args[0]} did not pass ${point}: exit code ${code}\n${stdout}${stderr}`);
+}
+
+/** The state that `ps --all` shows, undefined when it is not listed. */
+async function stateOf(davit: DavitInstance): Promise<string | undefined> {
+  const listed = await davit.output(["ps", "--all", "--no-trunc", "--format", "{{.Names}} {{.State}}"]);
+  const rows = listed.split("\n").filter((row) => row.startsWith(`${name} `));
+  expect(rows.length).toBeLessThanOrEqual(1);
+  const state = rows[0]?.split(" ")[1];
+  if (state !== undefined) {
+    // What ps says, inspect says, too.
+    expect(await davit.output(["inspect", "--format", "{{.State.Status}}", name])).toBe(state);
+  }
+  return state;
+}
+
+/** From whatever state it was left in, the container can be brought to run, used, stopped, and removed. */
+async function useToTheEnd(davit: DavitInstance): Promise<void> {
+  const before = await stateOf(davit);
+  expect(["created", "running", "exited"]).toContain(before ?? "none");
+  if (before !== "running") await davit.output(["start", name]);
+  expect(await stateOf(davit)).toBe("running");
+  expect(await davit.output(["exec", name, "cat", "/etc/hostname"])).toBe("web");
+  expect(
+    await davit.output(["exec", name, "sh", "-c", "ls -d /data /anonymous /t /sys/class/net/eth0 | wc -l"]),
+  ).toBe("4");
+  await eventually(async () =>
+    (await davit.output(["logs", name])).includes("hello from web") ? true : undefined,
+  );
+  await davit.output(["stop", "--time", "0", name]);
+  expect(await stateOf(davit)).toBe("exited");
+  expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}}", name])).toBe("137");
+  await davit.output(["start", name]);
+  expect(await stateOf(davit)).toBe("running");
+  await davit.output(["rm", "--force", "--volumes", name]);
+  expect(await stateOf(davit)).toBeUndefined();
+  // The named volume stays, the anonymous one went.
+  expect(await davit.output(["volume", "ls", "--quiet"])).toBe("kept");
+}
+
+const timeout = 60_000;
+
+describe("killed during create", () => {
+  test.each([
+    "snapshot:reserved",
+    "snapshot:made",
+    "create:claimed",
+    "create:snapshot",
+    "create:mounts",
+    "create:recorded",
+  ])(
+    "at %s",
+    async (point) => {
+      await using davit = await newInstance();
+      await killAt(davit, point, ["create", ...creation]);
+      const state = await stateOf(davit);
+      expect(["created", undefined]).toContain(state);
+      // Half-made, it is gone, and its name is free.
+      if (state === undefined) await davit.output(["create", ...creation]);
+      await useToTheEnd(davit);
+    },
+    timeout,
+  );
+});
+
+const startPoints = [
+  "start:recorded",
+  "start:mounted",
+  "start:reserved",
+  "reserve:recorded",
+  "start:created",
+  "plug:veth",
+  "start:plugged",
+  "start:started",
+  "start:done",
+];
+
+describe("killed during start", () => {
+  test.each(startPoints)(
+    "at %s, conmon alive",
+    async (point) => {
+      await using davit = await newInstance();
+      await davit.output(["create", ...creation]);
+      await killAt(davit, point, ["start", name]);
+      await useToTheEnd(davit);
+    },
+    timeout,
+  );
+
+  test.each(startPoints)(
+    "at %s, conmon killed, too",
+    async (point) => {
+      await using davit = await newInstance();
+      await davit.output(["create", ...creation]);
+      await killAt(davit, point, ["start", name]);
+      for (const pid of conmonsOf(davit.instance)) process.kill(pid, "SIGKILL");
+      await useToTheEnd(davit);
+    },
+    timeout,
+  );
+
+  test.each(startPoints)(
+    "at %s, the next command removes it",
+    async (point) => {
+      await using davit = await newInstance();
+      await davit.output(["create", ...creation]);
+      await killAt(davit, point, ["start", name]);
+      await davit.output(["rm", "--force", "--volumes", name]);
+      expect(await stateOf(davit)).toBeUndefined();
+    },
+    timeout,
+  );
+
+  test.each(startPoints)(
+    "at %s of run --rm, it is run or gone, not lost",
+    async (point) => {
+      await using davit = await newInstance();
+      await killAt(davit, point, ["run", "--detach", "--rm", ...creation]);
+      const state = await stateOf(davit);
+      expect(["created", "running", undefined]).toContain(state);
+      if (state !== undefined) await davit.output(["rm", "--force", "--volumes", name]);
+      // The name is free.
+      await davit.output(["create", ...creation]);
+    },
+    timeout,
+  );
+});
+
+describe("conmon killed while the container runs", () => {
+  test(
+    "the container is accounted for, can be stopped and started again",
+    async () => {
+      await using davit = await newInstance();
+      await davit.output(["run", "--detach", ...creation]);
+      const conmons = conmonsOf(davit.instance);
+      expect(conmons).toHaveLength(1);
+      for (const pid of conmons) process.kill(pid, "SIGKILL");
+      const state = await stateOf(davit);
+      expect(["running", "exited"]).toContain(state);
+      if (state === "running") await davit.output(["stop", "--time", "0", name]);
+      expect(await stateOf(davit)).toBe("exited");
+      await useToTheEnd(davit);
+    },
+    timeout,
+  );
+});
+
+describe("killed while the end of a container is settled", () => {
+  const points = ["release:rules", "settle:released", "settle:recorded"];
+
+  test.each(points)(
+    "at %s, by stop and by conmon's exit command",
+    async (point) => {
+      await using davit = await newInstance();
+      // conmon passes its environment on to the exit command: both are killed at this point.
+      await davit.run(["run", "--detach", ...creation], { env: { DAVIT_FAULT: point } });
+      expect(await stateOf(davit)).toBe("running");
+      await davit.run(["stop", "--time", "0", name], { env: { DAVIT_FAULT: point } });
+      expect(await stateOf(davit)).toBe("exited");
+      expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}} {{.State.Pid}}", name])).toBe(
+        "137 0",
+      );
+      await useToTheEnd(davit);
+    },
+    timeout,
+  );
+
+  test.each(points)(
+    "at %s, the exit code of a container that ended by itself is known",
+    async (point) => {
+      await using davit = await newInstance();
+      const run = [
+        "run",
+        "--detach",
+        "--name",
+        name,
+        "davit-busybox",
+        "sh",
+        "-c",
+        "echo out; sleep 0.3; exit 7",
+      ];
+      await davit.run(run, { env: { DAVIT_FAULT: point } });
+      await eventually(async () => ((await stateOf(davit)) === "exited" ? true : undefined));
+      expect(await davit.output(["wait", name])).toBe("7");
+      expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}}", name])).toBe("7");
+      expect(await davit.output(["logs", name])).toBe("out");
+    },
+    timeout,
+  );
+
+  test.each(points)(
+    "at %s, a container with --rm goes",
+    async (point) => {
+      await using davit = await newInstance();
+      const run = [
+        "run",
+        "--detach",
+        "--rm",
+        "--name",
+        name,
+        "-v",
+        "/anonymous",
+        "davit-busybox",
+        "sleep",
+        "0.3",
+      ];
+      await davit.run(run, { env: { DAVIT_FAULT: point } });
+      await eventually(async () => ((await stateOf(davit)) === undefined ? true : undefined));
+      expect(await davit.output(["volume", "ls", "--quiet"])).toBe("");
+    },
+    timeout,
+  );
+
+  test(
+    "the foreground command is killed: the container goes on and its output is kept",
+    async () => {
+      await using davit = await newInstance();
+      const child = davit.spawn([
+        "run",
+        "--name",
+        name,
+        "davit-busybox",
+        "sh",
+        "-c",
+        "echo one; sleep 1; echo two; exit 5",
+      ]);
+      await eventually(async () =>
+        (await davit.run(["logs", name])).stdout.includes("one") ? true : undefined,
+      );
+      child.kill("SIGKILL");
+      await child.exited;
+      expect(await davit.output(["wait", name])).toBe("5");
+      expect(await davit.output(["logs", name])).toBe("one\ntwo");
+    },
+    timeout,
+  );
+});
+
+describe("killed during rm", () => {
+  const points = [
+    "remove:recorded",
+    "remove:forgotten",
+    "remove:released",
+    "remove:snapshot",
+    "snapshot:condemned",
+    "snapshot:destroyed",
+  ];
+
+  test.each(points)(
+    "at %s of an ended container",
+    async (point) => {
+      await using davit = await newInstance();
+      await davit.output(["create", ...creation]);
+      await killAt(davit, point, ["rm", "--volumes", name]);
+      const state = await stateOf(davit);
+      expect(["created", undefined]).toContain(state);
+      if (state !== undefined) await davit.output(["rm", "--volumes", name]);
+      expect(await stateOf(davit)).toBeUndefined();
+      expect(await davit.output(["volume", "ls", "--quiet"])).toBe("kept");
+      await davit.output(["create", ...creation]);
+      await useToTheEnd(davit);
+    },
+    timeout,
+  );
+
+  test.each(points)(
+    "at %s of a running container, by force",
+    async (point) => {
+      await using davit = await newInstance();
+      await davit.output(["run", "--detach", ...creation]);
+      await killAt(davit, point, ["rm", "--force", "--volumes", name]);
+      const state = await stateOf(davit);
+      expect(["running", "exited", undefined]).toContain(state);
+      if (state !== undefined) await davit.output(["rm", "--force", "--volumes", name]);
+      expect(await stateOf(davit)).toBeUndefined();
+      expect(await davit.output(["volume", "ls", "--quiet"])).toBe("kept");
+    },
+    timeout,
+  );
+});
+
+describe("killed during load", () => {
+  test.each([
+    "snapshot:reserved",
+    "snapshot:made",
+    "load:applied",
+    "snapshot:committed",
+    "load:unpacked",
+    "load:synced",
+    "load:recorded",
+  ])(
+    "at %s, the image is there or not, and loads again",
+    async (point) => {
+      await using davit = await newInstance({ busybox: false });
+      const { busyboxArchive } = await import("../harness/images.ts");
+      await killAt(davit, point, ["load", "--input", await busyboxArchive()]);
+      const listed = await davit.output(["images", "--format", "{{.Repository}}"]);
+      expect(["", "davit-busybox"]).toContain(listed);
+      await davit.loadBusybox();
+      expect(await davit.output(["run", "--rm", "davit-busybox", "echo", "works"])).toBe("works");
+    },
+    timeout,
+  );
+});

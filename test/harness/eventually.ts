@@ -1,0 +1,13 @@
+/** Asks again until there is an answer. @throws when there is none after `patience` milliseconds. */
+export async function eventually<Answer>(
+  ask: () => Promise<Answer | undefined>,
+  patience = 20_000,
+): Promise<Answer> {
+  const deadline = Date.now() + patience;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    if (Date.now() > deadline) throw new Error("it did not happen in time");
+    await Bun.sleep(20);
+  }
+}
