@@ -80,6 +80,9 @@ function writeSome(fd: number, data: Uint8Array): Promise<number> {
 }
 
 function sizeOf(fd: 1 | 2): TerminalSize {
-  const [width, height] = (fd === 1 ? process.stdout : process.stderr).getWindowSize();
+  const stream = fd === 1 ? process.stdout : process.stderr;
+  // Bun keeps the size of the start; Node's own name for asking again works there, too.
+  if ("_refreshSize" in stream && typeof stream._refreshSize === "function") stream._refreshSize();
+  const [width, height] = stream.getWindowSize();
   return { width, height };
 }

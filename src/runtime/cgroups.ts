@@ -172,8 +172,13 @@ export function enterConmonCgroup(layout: CgroupLayout, instance: Instance, pid:
     const own = layout.own.get(mountPoint);
     if (own === undefined || own === "/" || own === target) continue;
     const directory = join(mountPoint, target);
-    mkdirSync(directory, { recursive: true });
-    writeFileSync(join(directory, "cgroup.procs"), String(pid));
+    try {
+      mkdirSync(directory, { recursive: true });
+      writeFileSync(join(directory, "cgroup.procs"), String(pid));
+    } catch (error) {
+      // A hierarchy that is not ours to write, as inside a container: then our session does not end by it either.
+      if (!hasErrno(error, "EROFS", "EACCES", "EPERM", "EBUSY", "EOPNOTSUPP")) throw error;
+    }
   }
 }
 

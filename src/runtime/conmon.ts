@@ -123,29 +123,40 @@ export async function spawnConmon(
   // With a terminal the runtime's own words would go to it, where they can be lost.
   if (args.includes("--terminal")) command.push(`--runtime-arg=--log=${join(directory, runtimeLog)}`);
   const isAttached = args.includes("--exec-attach");
-  const sync = socketPair();
-  const start = socketPair();
-  const attach = isAttached ? socketPair() : undefined;
-  const theirs = [sync.theirs, start.theirs, ...(attach === undefined ? [] : [attach.theirs])];
+  // Closed when this fails; else with the link.
+  using opened = new DisposableStack();
+  using lent = new DisposableStack();
+  const pair = () => {
+    const { ours, theirs } = socketPair();
+    lent.defer(() => closeFd(theirs));
+    return { ours, theirs };
+  };
+  const sync = pair();
+  const reports = opened.use(await readLines(sync.ours));
+  const attach = isAttached ? pair() : undefined;
+  const attachments = attach === undefined ? undefined : opened.use(await readLines(attach.ours));
+  const start = pair();
+  opened.defer(() => closeFd(start.ours));
   const errors = openSync(join(directory, "conmon.log"), "w", 0o600);
-  let child: Bun.Subprocess;
+  lent.defer(() => closeSync(errors));
+  const pipes = [sync, start, attach].flatMap((ends) => (ends === undefined ? [] : [ends.theirs]));
+  const child = Bun.spawn(command, {
+    // Own session: no terminal signal reaches it even before it has cut itself loose.
+    detached: true,
+    // conmon leaves its `oom` file in its working directory, and must not pin ours.
+    cwd: directory,
+    env: { PATH: standardPath, _OCI_SYNCPIPE: "3", _OCI_STARTPIPE: "4", _OCI_ATTACHPIPE: "5" },
+    stdio: ["ignore", "ignore", errors, ...pipes, ...launch.inheritedFds],
+  });
+  lent.dispose();
   try {
-    child = Bun.spawn(command, {
-      // Own session: no terminal signal reaches it even before it has cut itself loose.
-      detached: true,
-      // conmon leaves its `oom` file in its working directory, and must not pin ours.
-      cwd: directory,
-      env: { PATH: standardPath, _OCI_SYNCPIPE: "3", _OCI_STARTPIPE: "4", _OCI_ATTACHPIPE: "5" },
-      stdio: ["ignore", "ignore", errors, ...theirs, ...launch.inheritedFds],
-    });
-  } finally {
-    for (const fd of theirs) closeFd(fd);
-    closeSync(errors);
+    // Before it is released, and so before it forks: all of it is then in the right cgroup.
+    enterConmonCgroup(launch.cgroups, launch.instance, child.pid);
+  } catch (error) {
+    // It takes our closing of the start pipe for its release.
+    child.kill("SIGKILL");
+    throw error;
   }
-  // Before it is released, and so before it forks: all of it is then in the right cgroup.
-  enterConmonCgroup(launch.cgroups, launch.instance, child.pid);
-  const reports = await readLines(sync.ours);
-  const attachments = attach === undefined ? undefined : await readLines(attach.ours);
 
   const failure = async () => {
     await child.exited;
@@ -154,8 +165,16 @@ export async function spawnConmon(
     const reason = readFileSync(join(directory, "conmon.log"), "utf8").trim();
     return new SystemFailure(`conmon failed: ${reason || `exit status ${child.exitCode}`}`);
   };
+  const held = opened.move();
   return {
-    release: () => writeSync(start.ours, "\n"),
+    release: () => {
+      try {
+        writeSync(start.ours, "\n");
+      } catch (error) {
+        // It has ended already; its report tells why.
+        if (!hasErrno(error, "EPIPE")) throw error;
+      }
+    },
     report: async () => {
       const line = await reports.next();
       if (line === undefined) throw await failure();
@@ -166,11 +185,7 @@ export async function spawnConmon(
     listening: async () => {
       if ((await attachments?.next()) === undefined) throw await failure();
     },
-    [Symbol.dispose]: () => {
-      closeFd(start.ours);
-      reports[Symbol.dispose]();
-      attachments?.[Symbol.dispose]();
-    },
+    [Symbol.dispose]: () => held.dispose(),
   };
 }
 

@@ -276,7 +276,8 @@ export function makeResources(resources: Resources): LinuxResources {
   const memory = withoutUndefined({
     limit: resources.Memory || undefined,
     reservation: resources.MemoryReservation || undefined,
-    swap: resources.MemorySwap || undefined,
+    // Unlimited is what a new cgroup has, also where swap cannot be limited at all.
+    swap: resources.MemorySwap && resources.MemorySwap > 0 ? resources.MemorySwap : undefined,
     swappiness: resources.MemorySwappiness ?? undefined,
     disableOOMKiller: resources.OomKillDisable || undefined,
   });

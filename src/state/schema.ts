@@ -74,7 +74,8 @@ export const migrations: readonly string[] = [
     directory TEXT NOT NULL UNIQUE,        -- short name of the snapshot's directory below the driver's
     parent TEXT,
     state TEXT NOT NULL,                   -- preparing, active, committed, removing
-    driver TEXT NOT NULL
+    driver TEXT NOT NULL,
+    condemned_at INTEGER                   -- when its removal began; unix milliseconds
   ) STRICT;
   CREATE INDEX snapshots_by_parent ON snapshots (parent);
 

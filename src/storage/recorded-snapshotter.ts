@@ -6,7 +6,7 @@
  */
 import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { Conflict } from "../core/errors.ts";
+import { Conflict, hasErrno } from "../core/errors.ts";
 import { faultPoint } from "../core/fault.ts";
 import { readDirectory, removeTree } from "../linux/directories.ts";
 import { syncFileSystem } from "../linux/disks.ts";
@@ -87,6 +87,19 @@ export class RecordedSnapshotter implements Snapshotter {
     this.#destroy(directory);
   }
 
+  async condemn(key: string): Promise<void> {
+    const directory = this.#records.condemn(key);
+    if (directory !== undefined) this.#backend.unmount(directory);
+  }
+
+  async collect(): Promise<void> {
+    using _removing = await this.#lockRoot("shared");
+    for (const directory of this.#records.condemned()) {
+      using claimed = this.#claim(directory);
+      if (claimed !== undefined) this.#destroy(directory);
+    }
+  }
+
   async usage(key: string): Promise<{ bytes: number; inodes: number }> {
     return this.#backend.usage(this.#records.get(key).directory, this.#records.ancestors(key));
   }
@@ -140,10 +153,19 @@ export class RecordedSnapshotter implements Snapshotter {
 
   #lockRootIfFree(): Disposable | undefined {
     const path = join(this.#backend.root, "lock");
-    const fd = openLockFile(path);
-    if (tryLock(fd, "exclusive", path)) return { [Symbol.dispose]: () => closeLockFile(fd) };
-    closeLockFile(fd);
-    return undefined;
+    return lockIfFree(openLockFile(path), path);
+  }
+
+  /** The right to remove a condemned directory; undefined when somebody else has it, or has used it. */
+  #claim(directory: string): Disposable | undefined {
+    const path = join(this.#backend.root, directory);
+    try {
+      return lockIfFree(openDirectory(path), path);
+    } catch (error) {
+      if (!hasErrno(error, "ENOENT")) throw error;
+      this.#records.forget(directory);
+      return undefined;
+    }
   }
 
   async #lockDirectory(directory: string): Promise<Disposable> {
@@ -153,6 +175,12 @@ export class RecordedSnapshotter implements Snapshotter {
 }
 
 const longestPause = 16;
+
+function lockIfFree(fd: number, path: string): Disposable | undefined {
+  if (tryLock(fd, "exclusive", path)) return { [Symbol.dispose]: () => closeLockFile(fd) };
+  closeLockFile(fd);
+  return undefined;
+}
 
 async function waitForLock(fd: number, mode: "shared" | "exclusive", path: string): Promise<Disposable> {
   try {

@@ -33,6 +33,8 @@ export interface SnapshotRecords {
   condemn(key: string): string | undefined;
   forget(directory: string): void;
   list(): SnapshotInfo[];
+  /** Directories of condemned snapshots. */
+  condemned(): string[];
   /** Directories of rows that a crash left half-made or half-removed. */
   unfinished(): string[];
   directories(): Set<string>;
@@ -113,10 +115,9 @@ export function openRecords(state: State, driver: string): SnapshotRecords {
           .query<{ key: string }, [string]>("SELECT key FROM snapshots WHERE parent = ? LIMIT 1")
           .get(key);
         if (child !== null) throw new Conflict(`snapshot ${key} has dependent children: ${child.key}`);
-        db.query("UPDATE snapshots SET key = ?, parent = NULL, state = 'removing' WHERE key = ?").run(
-          `removing:${row.directory}`,
-          key,
-        );
+        db.query(
+          "UPDATE snapshots SET key = ?, parent = NULL, state = 'removing', condemned_at = ? WHERE key = ?",
+        ).run(`removing:${row.directory}`, Date.now(), key);
         return row.directory;
       }),
 
@@ -131,6 +132,14 @@ export function openRecords(state: State, driver: string): SnapshotRecords {
         )
         .all(driver)
         .map((row) => ({ key: row.key, state: row.state, parent: row.parent ?? undefined })),
+
+    condemned: () =>
+      db
+        .query<{ directory: string }, [string]>(
+          "SELECT directory FROM snapshots WHERE driver = ? AND state = 'removing'",
+        )
+        .all(driver)
+        .map((row) => row.directory),
 
     unfinished: () =>
       db

@@ -38,6 +38,12 @@ export interface Snapshotter {
   /** Freezes an active snapshot under `name`, unmounting it if need be. Durable only after `sync`. */
   commit(key: string, name: string): Promise<void>;
   remove(key: string): Promise<void>;
+  /**
+   * As `remove`, but its files go later, with `collect`: for where somebody waits. The key is free at once.
+   */
+  condemn(key: string): Promise<void>;
+  /** Removes the files of condemned snapshots. Several processes may do it at once. */
+  collect(): Promise<void>;
   /** What one snapshot adds to its parent. */
   usage(key: string): Promise<{ bytes: number; inodes: number }>;
   /** Absolute paths for `docker inspect`'s GraphDriver.Data. */

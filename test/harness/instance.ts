@@ -108,7 +108,11 @@ export async function newInstance(options: { busybox?: boolean } = {}): Promise<
       for (const engine of engines) await engine.close();
       await tearDown(ownershipOf(instance));
       rmSync(directory, { recursive: true, force: true });
-      if (faults.length > 0) throw new Error(`left behind by ${instance.name}:\n${faults.join("\n")}`);
+      if (faults.length === 0) return;
+      const failure = new Error(`left behind by ${instance.name}:\n${faults.join("\n")}`);
+      // The test runner does not show what is suppressed by the failure of the test itself.
+      console.error(failure.message);
+      throw failure;
     },
   };
 

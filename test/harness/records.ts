@@ -25,6 +25,13 @@ export function strayRecords(instance: Instance): string[] {
   ];
 }
 
+/** What the records say of a container's state right now, without davit looking at the kernel first. */
+export function recordedState(instance: Instance, name: string): string | undefined {
+  using db = new Database(join(instance.dataRoot, "davit.db"), { readonly: true, strict: true });
+  const row = db.query<{ state: string }, [string]>("SELECT state FROM containers WHERE name = ?").get(name);
+  return row?.state;
+}
+
 function strayRows(db: Database, table: string): string[] {
   const rows = db.query(`SELECT * FROM ${table}`).all();
   return rows.map((row) => `record in ${table}: ${JSON.stringify(row).slice(0, 300)}`);

@@ -63,7 +63,7 @@ test("an import without a name is found by the id that it gives", async () => {
 const refused: [what: string, bytes: Uint8Array, request: ImportRequest, message: string | RegExp][] = [
   ["a bad name", root, { reference: "Bad" }, /must be lowercase$/],
   ["a digest as a name", root, { reference: `x@sha256:${"0".repeat(64)}` }, "cannot import digest reference"],
-  ["an unknown instruction", root, { changes: ["RUN true"] }, "run is not a valid change command"],
+  ["an unknown instruction", root, { changes: ["RUN true"] }, "RUN is not a valid change command"],
   ["a bad platform", root, { platform: "linux" }, /invalid platform/],
   ["a tar that is cut short", root.subarray(0, 1200), {}, /unexpected EOF/],
   ["what is no tar", Buffer.from("no tar ".repeat(300)), {}, /./],
@@ -109,7 +109,7 @@ describe("changes mean what they mean in a Dockerfile", () => {
 
   const faults: [change: string, message: string][] = [
     ["", "(empty) is not a valid change command"],
-    ["FROM x", "from is not a valid change command"],
+    ["FROM x", "FROM is not a valid change command"],
     ["ENV A", "ENV must have two arguments"],
     ["ENV A=1 B", 'Syntax error - can\'t find = in "B". Must be of the form: name=value'],
     ["EXPOSE http", "Invalid containerPort: http"],

@@ -1,5 +1,5 @@
 /** A real container for tests: busybox's root file system, conmon and a runtime, in an instance of its own. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describeInstance, type Instance } from "../../src/core/instance.ts";
 import type { ContainerConfig, HostConfig } from "../../src/core/objects.ts";
@@ -159,6 +159,11 @@ export class Box implements AsyncDisposable {
 
   start(): Promise<void> {
     return startContainer(this.runtime, this.id);
+  }
+
+  /** Waits until the first process is the container's own program; just after `start` it is still the runtime's. */
+  async running(program: string): Promise<void> {
+    while (readFileSync(`/proc/${this.pid}/comm`, "utf8") !== `${program}\n`) await Bun.sleep(2);
   }
 
   /** Waits for what conmon leaves at the end. */

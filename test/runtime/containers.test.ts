@@ -246,6 +246,7 @@ for (const runtime of ["crun", "runc"] as const) {
         }),
       );
       await box.start();
+      await box.running("sleep");
       const read = (controller: string, v1: string, v2: string) => {
         const directory = controllerDirectory(box.cgroups, controller, box.cgroupPath) ?? "";
         return readFileSync(join(directory, box.cgroups.version === "v2" ? v2 : v1), "utf8").trim();
@@ -390,8 +391,7 @@ for (const runtime of ["crun", "runc"] as const) {
       const inode = socketInode(sockets, server);
       await using box = await Box.create(options(["sleep", "100"], { inheritedFds: [inode.fd] }));
       await box.start();
-      // Until then it is still the runtime's process.
-      while (readFileSync(`/proc/${box.pid}/comm`, "utf8") !== "sleep\n") await Bun.sleep(2);
+      await box.running("sleep");
       const held = Bun.spawnSync(["ls", "-l", `/proc/${box.conmonPid}/fd`]).stdout.toString();
       const inside = Bun.spawnSync(["ls", "-l", `/proc/${box.pid}/fd`]).stdout.toString();
       expect(held).toContain(inode.link);

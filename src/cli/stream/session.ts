@@ -1,5 +1,7 @@
 /** Connects our streams with those of a process in a container. */
+import { hasErrno } from "../../core/errors.ts";
 import type { AttachedStreams } from "../../engine/engine.ts";
+import { CommandError } from "../command.ts";
 import type { Io } from "../io.ts";
 import { DetachFilter } from "./detach-keys.ts";
 
@@ -15,7 +17,7 @@ export type SessionEnd = "output ended" | "detached";
 
 /**
  * Copies until the process's output has ended or the user typed the detach keys. Our terminal is as before when
- * this returns or throws. @throws what writing our stdout or stderr throws
+ * this returns or throws. @throws CommandError when nobody reads our output any more
  */
 export async function runSession(
   io: Io,
@@ -37,7 +39,13 @@ export async function runSession(
 
 async function copyOutput(io: Io, streams: AttachedStreams): Promise<SessionEnd> {
   for await (const { stream, data } of streams.output) {
-    await (stream === "stdout" ? io.stdout : io.stderr).write(data);
+    try {
+      await (stream === "stdout" ? io.stdout : io.stderr).write(data);
+    } catch (error) {
+      // The container goes on; who watches its output has gone.
+      if (hasErrno(error, "EPIPE")) throw new CommandError(`write /dev/${stream}: broken pipe`);
+      throw error;
+    }
   }
   return "output ended";
 }

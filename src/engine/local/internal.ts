@@ -8,6 +8,7 @@ import { openState } from "../../state/state.ts";
 import { type Local, makeLocal } from "./local.ts";
 import { settle } from "./settle.ts";
 import { startLocked } from "./start.ts";
+import { tidyAfter, tidyAll } from "./tidy.ts";
 
 export interface InternalOptions {
   instance: Instance;
@@ -17,23 +18,24 @@ export interface InternalOptions {
 
 /** @returns the exit code of the process. */
 export async function runInternal(args: readonly string[], options: InternalOptions): Promise<number> {
-  const [verb, id] = args;
-  if (id === undefined || !/^[0-9a-f]{64}$/.test(id))
+  const [verb, id = ""] = args;
+  if (verb !== "tidy" && !/^[0-9a-f]{64}$/.test(id)) {
     throw new InvalidParameter("internal verbs need a container id");
-  const state = openState(options.instance);
-  const local = makeLocal({ ...options, state });
-  try {
-    switch (verb) {
-      case "exit":
-        await settle(local, id as ContainerId);
-        return 0;
-      case "restart":
-        return await restartByPolicy(local, id as ContainerId);
-      default:
-        throw new InvalidParameter(`unknown internal verb: ${verb}`);
-    }
-  } finally {
-    state.close();
+  }
+  // Not closed: a close would cost a checkpoint, and the process ends here anyway.
+  const local = makeLocal({ ...options, state: openState(options.instance) });
+  switch (verb) {
+    case "exit":
+      await settle(local, id as ContainerId);
+      await tidyAfter(local, id as ContainerId);
+      return 0;
+    case "restart":
+      return await restartByPolicy(local, id as ContainerId);
+    case "tidy":
+      await tidyAll(local);
+      return 0;
+    default:
+      throw new InvalidParameter(`unknown internal verb: ${verb}`);
   }
 }
 

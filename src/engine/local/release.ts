@@ -3,6 +3,7 @@
  * Every step may be done again, so this serves the normal end, a start that failed, and repair after a crash.
  */
 import { bundlePath } from "../../core/instance.ts";
+import { isAlive } from "../../linux/processes.ts";
 import { release } from "../../network/index.ts";
 import { containerCgroup, removeCgroup } from "../../runtime/cgroups.ts";
 import { deleteContainer } from "../../runtime/runtimes.ts";
@@ -12,11 +13,33 @@ import type { Local } from "./local.ts";
 import { volumeStore } from "./volume-store.ts";
 
 export async function releaseKernelObjects(local: Local, record: ContainerRecord): Promise<void> {
-  await deleteContainer(local.runtime(record.runtime), record.id, { force: true });
-  removeCgroup(local.cgroups(), containerCgroup(local.instance, record.id, record.hostConfig.CgroupParent));
-  await release(local.state, record.id);
+  const layout = local.cgroups();
+  const cgroupPath = containerCgroup(local.instance, record.id, record.hostConfig.CgroupParent);
+  const ended = isKnownToHaveEnded(record) ? { ended: { layout, cgroupPath } } : {};
+  await deleteContainer(local.runtime(record.runtime), record.id, { force: true, ...ended });
+  removeCgroup(layout, cgroupPath);
+  release(local.state, record.id, { removeLink: isJoined(local, record) });
   await local.snapshots.unmount(record.id);
   await releaseVolumes(volumeStore(local), record.id);
+}
+
+/** Its first process is gone, and with it all others of its PID namespace. */
+function isKnownToHaveEnded(record: ContainerRecord): boolean {
+  const { state } = record;
+  if (state.status !== "running" && state.status !== "paused") return false;
+  return record.hostConfig.PidMode !== "host" && !isAlive(state.process.pid, state.process.started);
+}
+
+/** Another container lives in its network. */
+function isJoined(local: Local, record: ContainerRecord): boolean {
+  return (
+    local.state.db
+      .query<{ n: number }, [string]>(
+        `SELECT 1 AS n FROM containers WHERE state IN ('running', 'paused')
+           AND json_extract(record, '$.hostConfig.NetworkMode') = ? LIMIT 1`,
+      )
+      .get(`container:${record.id}`) !== null
+  );
 }
 
 /** Where the container's runtime files are while it runs. */

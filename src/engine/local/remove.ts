@@ -2,11 +2,8 @@
  * Takes a container away: its processes, mounts, snapshot, files and record. The intent is recorded first, so
  * that whoever comes after a crash goes on from there.
  */
-import { rmSync, unlinkSync } from "node:fs";
-import { join } from "node:path";
-import { Conflict, hasErrno } from "../../core/errors.ts";
+import { Conflict } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
-import { bundlePath, containerDataPath } from "../../core/instance.ts";
 import {
   beginOperation,
   type ContainerRecord,
@@ -22,12 +19,15 @@ import { containerEvent, type Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
 import { releaseKernelObjects } from "./release.ts";
 import { settle, settleLocked } from "./settle.ts";
+import { removeDirectories, removeLockFile } from "./tidy.ts";
 import { volumeStore } from "./volume-store.ts";
 
 export interface RemoveOptions {
   force?: boolean;
   /** Its anonymous volumes too. */
   volumes?: boolean;
+  /** Leave its files to `tidyAfter`, which conmon's exit command calls: somebody waits for us. */
+  filesLater?: boolean;
 }
 
 export async function remove(local: Local, reference: string, options: RemoveOptions = {}): Promise<void> {
@@ -72,7 +72,7 @@ export async function removeLocked(
     updateContainer(local.state, record);
   });
   faultPoint("remove:recorded");
-  await takeAway(local, record);
+  await takeAway(local, record, options.filesLater === true);
   const anonymous = local.state.transaction(() => {
     appendEvent(local.state, containerEvent(record, "destroy"));
     return forget(local, record);
@@ -80,24 +80,24 @@ export async function removeLocked(
   faultPoint("remove:forgotten");
   ringBell(local.instance);
   if (options.volumes === true) await removeUnused(volumeStore(local), anonymous);
-  removeLockFile(local, record);
+  if (options.filesLater !== true) removeLockFile(local.instance, record.id);
 }
 
 /** Undoes a `create` that did not get to its end: as if it had never been. */
 export async function discard(local: Local, record: ContainerRecord): Promise<void> {
-  await takeAway(local, record);
+  await takeAway(local, record, false);
   const anonymous = local.state.transaction(() => forget(local, record));
   await removeUnused(volumeStore(local), anonymous);
-  removeLockFile(local, record);
+  removeLockFile(local.instance, record.id);
 }
 
-async function takeAway(local: Local, record: ContainerRecord): Promise<void> {
+async function takeAway(local: Local, record: ContainerRecord, filesLater: boolean): Promise<void> {
   await releaseKernelObjects(local, record);
   faultPoint("remove:released");
-  await local.snapshots.remove(record.id);
+  if (filesLater) await local.snapshots.condemn(record.id);
+  else await local.snapshots.remove(record.id);
   faultPoint("remove:snapshot");
-  rmSync(containerDataPath(local.instance, record.id), { recursive: true, force: true });
-  rmSync(bundlePath(local.instance, record.id), { recursive: true, force: true });
+  if (!filesLater) removeDirectories(local.instance, record.id);
 }
 
 /** @returns its anonymous volumes that nobody else refers to. */
@@ -105,13 +105,4 @@ function forget(local: Local, record: ContainerRecord): string[] {
   deleteContainer(local.state, record.id);
   endOperation(local.state, record.id);
   return forgetUses(local.state, record.id);
-}
-
-/** A waiter may still hold the file open; it will find the record gone. */
-function removeLockFile(local: Local, record: ContainerRecord): void {
-  try {
-    unlinkSync(join(local.instance.execRoot, "locks", `container-${record.id}`));
-  } catch (error) {
-    if (!hasErrno(error, "ENOENT")) throw error;
-  }
 }

@@ -9,6 +9,7 @@ import type { ContainerId } from "../../core/ids.ts";
 import { bundlePath } from "../../core/instance.ts";
 import { processesWithArgument } from "../../linux/process-search.ts";
 import { isAlive, openProcess, startTimeOf } from "../../linux/processes.ts";
+import { repairNetwork } from "../../network/index.ts";
 import { readExitRecord } from "../../runtime/conmon.ts";
 import { containerState } from "../../runtime/runtimes.ts";
 import {
@@ -28,20 +29,35 @@ import { lockIfFree } from "../../state/locks.ts";
 import { type Local, timestamp } from "./local.ts";
 import { releaseKernelObjects } from "./release.ts";
 import { discard, removeLocked } from "./remove.ts";
-import { spawnRestarter } from "./restart-policy.ts";
+import { spawnInternal, spawnRestarter } from "./restart-policy.ts";
 import { hasEnded, settleLocked } from "./settle.ts";
 import { recordRunning } from "./start.ts";
+import { isTidyOverdue } from "./tidy.ts";
 
 const sigkill = 9;
 
 export async function repair(local: Local): Promise<void> {
+  let repaired = false;
   for (const operation of allOperations(local.state)) {
-    if (!isAlive(operation.owner.pid, operation.owner.started)) await repairOperation(local, operation);
+    if (isAlive(operation.owner.pid, operation.owner.started)) continue;
+    await repairOperation(local, operation);
+    repaired = true;
   }
   for (const record of activeContainers(local.state)) {
     if (hasEnded(local, record.state)) await settleIfFree(local, record.id);
     else if (record.state.status === "restarting") adoptRestart(local, record);
   }
+  if (repaired) await repairShared(local);
+  if (isTidyOverdue(local.state)) spawnInternal(local, "tidy");
+}
+
+/** What the dead left in rooms that containers share: addresses, rules, veths, volumes' references. */
+async function repairShared(local: Local): Promise<void> {
+  using held = lockIfFree(local.instance, "network");
+  if (held === undefined) return;
+  const starting = allOperations(local.state).map(({ containerId }) => containerId);
+  const active = activeContainers(local.state).map(({ id }) => id);
+  repairNetwork(local.state, new Set([...starting, ...active]));
 }
 
 /** Whoever holds the lock is at work on it already. */

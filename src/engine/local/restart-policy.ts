@@ -52,9 +52,14 @@ export function internalCommand(local: Local, verb: string, ...words: string[]):
   return [...local.self, "--data-root", dataRoot, "--exec-root", execRoot, "internal", verb, ...words];
 }
 
-/** Launches the process that restarts a container; it outlives us. */
+/** Launches the process that restarts a container. */
 export function spawnRestarter(local: Local, id: ContainerId): void {
-  const [program, ...args] = internalCommand(local, "restart", id);
+  spawnInternal(local, "restart", id);
+}
+
+/** Launches an internal verb in a process that outlives us. */
+export function spawnInternal(local: Local, verb: string, ...words: string[]): void {
+  const [program, ...args] = internalCommand(local, verb, ...words);
   if (program === undefined) return;
   spawn(program, args, {
     stdio: "ignore",

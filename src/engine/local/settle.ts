@@ -74,12 +74,12 @@ export async function settleLocked(local: Local, id: ContainerId): Promise<Conta
   });
   faultPoint("settle:recorded");
 
-  rmSync(bundlePath(local.instance, id), { recursive: true, force: true });
-  if (restart !== undefined) spawnRestarter(local, id);
   if (record.hostConfig.AutoRemove === true && restart === undefined) {
-    await removeLocked(local, record, { volumes: true });
+    await removeLocked(local, record, { volumes: true, filesLater: true });
     return undefined;
   }
+  rmSync(bundlePath(local.instance, id), { recursive: true, force: true });
+  if (restart !== undefined) spawnRestarter(local, id);
   ringBell(local.instance);
   return record;
 }
@@ -103,7 +103,8 @@ async function findExit(local: Local, record: ContainerRecord): Promise<ExitReco
     const monitorLives = isAlive(monitor.pid, monitor.started);
     const exit = readExitRecord(bundle);
     if (exit !== undefined) {
-      endMonitor(monitor.pid, monitor.started);
+      // With --rm its exit command still has files to remove.
+      if (record.hostConfig.AutoRemove !== true) endMonitor(monitor.pid, monitor.started);
       return exit;
     }
     if (!monitorLives) return unknown;

@@ -1,0 +1,79 @@
+/**
+ * Files of containers that are gone. Removing them takes longer than all the rest of a short container's end, so
+ * `run --rm` leaves it to conmon's exit command. Should that be killed, a later command sends a process after it.
+ */
+import { readdirSync, rmSync, statSync, unlinkSync } from "node:fs";
+import { join } from "node:path";
+import { hasErrno } from "../../core/errors.ts";
+import type { ContainerId } from "../../core/ids.ts";
+import { bundlePath, containerDataPath, type Instance } from "../../core/instance.ts";
+import { containerById } from "../../state/containers.ts";
+import type { State } from "../../state/state.ts";
+import type { Local } from "./local.ts";
+
+/** Milliseconds after which what is condemned should long be gone. */
+const overdue = 5_000;
+/** Milliseconds after which a lock file without a container is not one of a container that is just being made. */
+const staleLock = 60_000;
+
+/** Removes the files of one container that is gone, and all condemned snapshots. */
+export async function tidyAfter(local: Local, id: ContainerId): Promise<void> {
+  if (containerById(local.state, id) !== undefined) return;
+  removeDirectories(local.instance, id);
+  removeLockFile(local.instance, id);
+  await local.snapshots.collect();
+}
+
+/** Removes the files of all containers that are gone. */
+export async function tidyAll(local: Local): Promise<void> {
+  const { instance } = local;
+  const isGone = (id: string): boolean => containerById(local.state, id as ContainerId) === undefined;
+  for (const path of [bundlePath(instance, ""), containerDataPath(instance, "")]) {
+    for (const id of namesIn(path).filter(isGone)) removeDirectories(instance, id);
+  }
+  const locks = join(instance.execRoot, "locks");
+  for (const name of namesIn(locks)) {
+    const [, id] = /^container-([0-9a-f]{64})$/.exec(name) ?? [];
+    if (id !== undefined && isGone(id) && isOld(join(locks, name))) removeLockFile(instance, id);
+  }
+  await local.snapshots.collect();
+}
+
+/** True when files wait to be removed by somebody who must have died. */
+export function isTidyOverdue(state: State): boolean {
+  const limit = Date.now() - overdue;
+  return (
+    state.db
+      .query<{ n: number }, [number]>(
+        "SELECT 1 AS n FROM snapshots WHERE state = 'removing' AND condemned_at < ? LIMIT 1",
+      )
+      .get(limit) !== null
+  );
+}
+
+export function removeDirectories(instance: Instance, id: string): void {
+  rmSync(containerDataPath(instance, id), { recursive: true, force: true });
+  rmSync(bundlePath(instance, id), { recursive: true, force: true });
+}
+
+/** A waiter may still hold the file open; it will find the record gone. */
+export function removeLockFile(instance: Instance, id: string): void {
+  try {
+    unlinkSync(join(instance.execRoot, "locks", `container-${id}`));
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT")) throw error;
+  }
+}
+
+function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}
+
+function isOld(path: string): boolean {
+  return Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) > staleLock;
+}
