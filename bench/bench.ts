@@ -3,7 +3,7 @@
  *   --quick   fewer rounds, and nothing is written: a look, not a result
  *   --peers   is for scripts/bench.sh, which installs Docker and Podman
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { busyboxArchive, busyboxImage } from "../test/harness/images.ts";
@@ -11,7 +11,7 @@ import { type Subject, startDavit, startDocker, startPodman } from "./engines.ts
 import { imageBytes, imageFiles, writeLargeImage } from "./image.ts";
 import { inParallel, interleave, run, summarize, time } from "./measure.ts";
 import { memoryOf } from "./memory.ts";
-import { document, type Row, table } from "./report.ts";
+import { document, type Row, shortTable, table, withNumbers } from "./report.ts";
 
 const repository = join(import.meta.dir, "..");
 const largeImage = "davit-bench-large:latest";
@@ -174,7 +174,9 @@ async function measure(): Promise<void> {
   console.log(`\n${table({ subjects, rows, notes })}`);
   if (quick) return;
   writeFileSync(join(repository, "bench", "RESULTS.md"), document({ subjects, rows, notes }));
-  console.log("\nwritten to bench/RESULTS.md");
+  const readme = join(repository, "README.md");
+  writeFileSync(readme, withNumbers(readFileSync(readme, "utf8"), shortTable({ subjects, rows, notes })));
+  console.log("\nwritten to bench/RESULTS.md and README.md");
 }
 
 async function startSleeper(subject: Subject, name: string): Promise<void> {

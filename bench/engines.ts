@@ -2,7 +2,7 @@
  * The engines that are compared, each with roots of its own and each driven by its own command line, since that
  * is what a user waits for.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeInstance } from "../src/core/instance.ts";
@@ -35,9 +35,11 @@ function firstLine(text: string): string {
   return text.split("\n")[0] ?? "";
 }
 
-/** The davit that `npm run build` made. */
-export function startDavit(executable: string): Subject {
+/** The davit that `npm run build` made: a copy of it, so that a build in between does not change what is measured. */
+export function startDavit(built: string): Subject {
   const top = mkdtempSync(join(tmpdir(), "davit-bench-"));
+  const executable = join(top, "davit");
+  copyFileSync(built, executable);
   const environment = { DAVIT_DATA_ROOT: join(top, "data"), DAVIT_EXEC_ROOT: join(top, "run") };
   const versions = [
     firstLine(outputOf([executable, "--version"])),

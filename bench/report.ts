@@ -84,6 +84,31 @@ export function table(report: Report): string {
   return lines.join("\n");
 }
 
+/** Medians only, for the README. */
+export function shortTable(report: Report): string {
+  const names = report.subjects.map(({ name }) => name);
+  return [
+    `| | ${names.join(" | ")} |`,
+    `|---|${names.map(() => "---").join("|")}|`,
+    ...report.rows.map((row) => {
+      const cells = names.map((name) => {
+        const timing = timingOf(row, name);
+        return timing === undefined ? "–" : amount(timing.median, row.unit);
+      });
+      return `| ${row.title} | ${cells.join(" | ")} |`;
+    }),
+  ].join("\n");
+}
+
+/** Puts a table between the README's two marks. @throws when they are not there. */
+export function withNumbers(readme: string, numbers: string): string {
+  const [begin, end] = ["<!-- numbers -->", "<!-- end of numbers -->"];
+  const from = readme.indexOf(begin);
+  const to = readme.indexOf(end);
+  if (from < 0 || to < from) throw new Error(`README.md has no place for numbers (${begin} … ${end})`);
+  return `${readme.slice(0, from + begin.length)}\n${numbers}\n${readme.slice(to)}`;
+}
+
 export function document(report: Report): string {
   const processor = cpus()[0]?.model ?? "unknown processor";
   const system = /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] ?? "Linux";

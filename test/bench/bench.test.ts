@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Subject } from "../../bench/engines.ts";
 import { imageBytes, imageFiles, writeLargeImage } from "../../bench/image.ts";
 import { inParallel, interleave, summarize, time } from "../../bench/measure.ts";
-import { allMet, type Row, table } from "../../bench/report.ts";
+import { allMet, type Row, shortTable, table, withNumbers } from "../../bench/report.ts";
 
 /** An "engine" whose commands are a shell's. */
 function subject(name: Subject["name"]): Subject {
@@ -111,6 +111,14 @@ test("the table says which limits are met, and which are not", () => {
   const text = table({ subjects: [davit, docker], rows, notes: [] });
   expect(text).toContain("| good | 40 ms | 100 ms | 0.40 × Docker (at most 0.5) | yes |");
   expect(text).toContain("| bad | 60 ms | 100 ms | 0.60 × Docker (at most 0.5) | **no** |");
+  const short = shortTable({ subjects: [davit, docker], rows, notes: [] });
+  expect(short).toBe(
+    "| | davit | Docker |\n|---|---|---|\n| good | 40 ms | 100 ms |\n| bad | 60 ms | 100 ms |",
+  );
+  expect(withNumbers("a\n<!-- numbers -->\nold\n<!-- end of numbers -->\nb", "new")).toBe(
+    "a\n<!-- numbers -->\nnew\n<!-- end of numbers -->\nb",
+  );
+  expect(() => withNumbers("nothing", "new")).toThrow("no place for numbers");
   expect(allMet(rows)).toBe(false);
   expect(allMet(rows.slice(0, 1))).toBe(true);
 });

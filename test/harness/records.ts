@@ -12,7 +12,7 @@ const containerTables = ["containers", "operations", "execs", "endpoints", "port
 export function strayRecords(instance: Instance): string[] {
   const path = join(instance.dataRoot, "davit.db");
   if (!existsSync(path)) return [];
-  using db = new Database(path, { readonly: true, strict: true });
+  using db = openRecords(path);
   return [
     ...containerTables.flatMap((table) => strayRows(db, table)),
     ...straySnapshots(db, instance),
@@ -27,9 +27,15 @@ export function strayRecords(instance: Instance): string[] {
 
 /** What the records say of a container's state right now, without davit looking at the kernel first. */
 export function recordedState(instance: Instance, name: string): string | undefined {
-  using db = new Database(join(instance.dataRoot, "davit.db"), { readonly: true, strict: true });
+  using db = openRecords(join(instance.dataRoot, "davit.db"));
   const row = db.query<{ state: string }, [string]>("SELECT state FROM containers WHERE name = ?").get(name);
   return row?.state;
+}
+
+function openRecords(path: string): Database {
+  const db = new Database(path, { readonly: true, strict: true });
+  db.run("PRAGMA busy_timeout = 20000");
+  return db;
 }
 
 function strayRows(db: Database, table: string): string[] {

@@ -56,7 +56,10 @@ for (const runtime of ["crun", "runc"] as const) {
     test("with a terminal has its size and can be resized", async () => {
       await using box = await sleeper();
       const running = await box.exec(
-        shell("stty size; trap 'stty size; exit 3' WINCH; echo ready; while :; do sleep 0.05; done"),
+        // crun sets the size when the program may run already; the program then hears of it as of a change.
+        shell(
+          "until [ -n \"$(stty size 2>&-)\" ]; do sleep 0.01; done; stty size; trap 'stty size; exit 3' WINCH; echo ready; while :; do sleep 0.05; done",
+        ),
         { tty: true, stdin: true, consoleSize: { height: 33, width: 77 } },
       );
       let text = "";

@@ -42,7 +42,10 @@ export async function remove(local: Local, reference: string, options: RemoveOpt
     }
     using _ = await lock(local.instance, `container-${id}`);
     const now = await settleLocked(local, id);
-    if (now === undefined) return;
+    if (now === undefined) {
+      removeLockFile(local.instance, id);
+      return;
+    }
     // Started again between the kill and the lock: once more.
     if (now.state.status === "running" || now.state.status === "paused") continue;
     await removeLocked(local, now, options);

@@ -24,6 +24,7 @@ import { containerEvent, type Local, timestamp } from "./local.ts";
 import { releaseKernelObjects } from "./release.ts";
 import { removeLocked } from "./remove.ts";
 import { nextRestart, spawnRestarter } from "./restart-policy.ts";
+import { removeLockFile } from "./tidy.ts";
 
 /** Docker's exit code for a container whose end nobody saw. */
 const unknownExitCode = 255;
@@ -37,7 +38,10 @@ export async function settle(local: Local, id: ContainerId): Promise<ContainerRe
   const before = containerById(local.state, id);
   if (before === undefined || !hasEnded(local, before.state)) return before;
   using _ = await lock(local.instance, `container-${id}`);
-  return await settleLocked(local, id);
+  const after = await settleLocked(local, id);
+  // Removed by somebody else while we waited: our look at the lock has made its file again.
+  if (after === undefined) removeLockFile(local.instance, id);
+  return after;
 }
 
 /** True when the records say that it runs and the kernel says that it does not. */
