@@ -4,13 +4,14 @@
  * Locks: whoever makes or removes a directory holds `<root>/lock` shared; `sweep` takes it exclusively before it
  * calls something half-made. Mounting, unmounting and committing hold the snapshot's own directory. Nobody holds both.
  */
-import { mkdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Conflict, hasErrno } from "../core/errors.ts";
 import { faultPoint } from "../core/fault.ts";
 import { readDirectory, removeTree } from "../linux/directories.ts";
 import { syncFileSystem } from "../linux/disks.ts";
 import { closeLockFile, openLockFile, tryLock } from "../linux/flock.ts";
+import { spreadSubdirectories } from "../linux/inode-flags.ts";
 import { closeFile, openDirectory } from "../linux/paths.ts";
 import type { State } from "../state/state.ts";
 import type { StorageBackend } from "./backend.ts";
@@ -29,6 +30,8 @@ export class RecordedSnapshotter implements Snapshotter {
     this.#records = openRecords(state, backend.driver);
     this.#state = state;
     mkdirSync(backend.root, { recursive: true, mode: 0o710 });
+    // The lock comes with the first snapshot: until then the directory is new.
+    if (!existsSync(join(backend.root, "lock"))) spreadSubdirectories(backend.root);
   }
 
   async prepare(key: string, parent: string | undefined): Promise<void> {

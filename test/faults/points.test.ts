@@ -4,8 +4,9 @@
  * end of a test makes its instance fail it.
  */
 import { describe, expect, test } from "bun:test";
+import type { HostConfig } from "../../src/core/objects.ts";
 import { eventually } from "../harness/eventually.ts";
-import { busyboxArchive } from "../harness/images.ts";
+import { busyboxArchive, busyboxImage } from "../harness/images.ts";
 import { type DavitInstance, newInstance } from "../harness/instance.ts";
 import { findInKernel, ownershipOf } from "../harness/kernel.ts";
 import { recordedState } from "../harness/records.ts";
@@ -89,13 +90,6 @@ async function useToTheEnd(davit: DavitInstance): Promise<void> {
   expect(await stateOf(davit)).toBeUndefined();
   // The named volume stays, the anonymous one went.
   expect(await davit.output(["volume", "ls", "--quiet"])).toBe("kept");
-}
-
-/** Waits until nothing of the instance runs: the container has ended, and its conmon and exit command, too. */
-async function untilQuiet(davit: DavitInstance): Promise<void> {
-  await eventually(async () =>
-    findInKernel(ownershipOf(davit.instance)).processes.length === 0 ? true : undefined,
-  );
 }
 
 const timeout = 60_000;
@@ -208,70 +202,89 @@ describe("conmon killed while the container runs", () => {
 describe("killed while the end of a container is settled", () => {
   const points: string[] = ["release:rules", "settle:released", "settle:recorded"];
 
+  /** Runs a container whose exit command is killed at `point`, and waits for all of that to have happened. */
+  async function runToFaultyExit(
+    davit: DavitInstance,
+    point: string,
+    host: HostConfig,
+    script: string,
+  ): Promise<void> {
+    const { containers } = await davit.engine({ exitFault: point });
+    const { Id } = await containers.create(
+      { Image: busyboxImage, Cmd: ["sh", "-c", script], Volumes: { "/anonymous": {} }, HostConfig: host },
+      { name },
+    );
+    await containers.start(Id);
+    await eventually(async () =>
+      findInKernel(ownershipOf(davit.instance)).processes.length === 0 ? true : undefined,
+    );
+    // It was killed there indeed: what comes after the point has not happened.
+    expect(recordedState(davit.instance, name)).toBe(point === "settle:recorded" ? "exited" : "running");
+  }
+
   test.each(points)(
-    "at %s, by stop and by conmon's exit command",
+    "at %s by conmon's exit command, the exit code is known and all can go on",
     async (point) => {
       await using davit = await newInstance();
-      // conmon passes its environment on to the exit command: both are killed at this point.
-      await davit.run(["run", "--detach", ...creation], { env: { DAVIT_FAULT: point } });
-      expect(await stateOf(davit)).toBe("running");
+      await runToFaultyExit(davit, point, {}, "echo out; exit 7");
+      expect(await stateOf(davit)).toBe("exited");
+      expect(await davit.output(["wait", name])).toBe("7");
+      expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}} {{.State.Pid}}", name])).toBe(
+        "7 0",
+      );
+      expect(await davit.output(["logs", name])).toBe("out");
+      expect(await davit.output(["start", "--attach", name]).catch(String)).toContain("exit code 7");
+    },
+    timeout,
+  );
+
+  test.each(points)(
+    "at %s by conmon's exit command, a container with --rm goes",
+    async (point) => {
+      await using davit = await newInstance();
+      await runToFaultyExit(davit, point, { AutoRemove: true }, "exit 7");
+      await davit.output(["ps"]);
+      await eventually(async () => ((await stateOf(davit)) === undefined ? true : undefined));
+      expect(await davit.output(["volume", "ls", "--quiet"])).toBe("");
+    },
+    timeout,
+  );
+
+  test.each(points)(
+    "at %s by conmon's exit command, a restart policy is obeyed",
+    async (point) => {
+      await using davit = await newInstance();
+      const RestartPolicy = { Name: "on-failure", MaximumRetryCount: 1 } as const;
+      const { containers } = await davit.engine({ exitFault: point });
+      const { Id } = await containers.create(
+        { Image: busyboxImage, Cmd: ["sh", "-c", "echo run; exit 7"], HostConfig: { RestartPolicy } },
+        { name },
+      );
+      await containers.start(Id);
+      await eventually(async () => {
+        await davit.output(["ps"]);
+        return (await davit.output(["logs", name])) === "run\nrun" ? true : undefined;
+      });
+      await eventually(async () => ((await stateOf(davit)) === "exited" ? true : undefined));
+      expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}} {{.RestartCount}}", name])).toBe(
+        "7 1",
+      );
+    },
+    timeout,
+  );
+
+  test.each(points)(
+    "at %s by stop",
+    async (point) => {
+      await using davit = await newInstance();
+      await davit.output(["run", "--detach", ...creation]);
+      // Whether stop or conmon's exit command gets to settle it is a race; either way it is settled once.
       await davit.run(["stop", "--time", "0", name], { env: { DAVIT_FAULT: point } });
-      await untilQuiet(davit);
       expect(await stateOf(davit)).toBe("exited");
       expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}} {{.State.Pid}}", name])).toBe(
         "137 0",
       );
       await useToTheEnd(davit);
-    },
-    timeout,
-  );
-
-  test.each(points)(
-    "at %s, the exit code of a container that ended by itself is known",
-    async (point) => {
-      await using davit = await newInstance();
-      const run = [
-        "run",
-        "--detach",
-        "--name",
-        name,
-        "davit-busybox",
-        "sh",
-        "-c",
-        "echo out; sleep 0.3; exit 7",
-      ];
-      await davit.output(run, { env: { DAVIT_FAULT: point } });
-      await untilQuiet(davit);
-      expect(recordedState(davit.instance, name)).toBe(point === "settle:recorded" ? "exited" : "running");
-      expect(await stateOf(davit)).toBe("exited");
-      expect(await davit.output(["wait", name])).toBe("7");
-      expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}}", name])).toBe("7");
-      expect(await davit.output(["logs", name])).toBe("out");
-    },
-    timeout,
-  );
-
-  test.each(points)(
-    "at %s, a container with --rm goes",
-    async (point) => {
-      await using davit = await newInstance();
-      const run = [
-        "run",
-        "--detach",
-        "--rm",
-        "--name",
-        name,
-        "-v",
-        "/anonymous",
-        "davit-busybox",
-        "sleep",
-        "0.3",
-      ];
-      await davit.output(run, { env: { DAVIT_FAULT: point } });
-      await untilQuiet(davit);
-      expect(recordedState(davit.instance, name)).toBe(point === "settle:recorded" ? "exited" : "running");
-      expect(await stateOf(davit)).toBeUndefined();
-      expect(await davit.output(["volume", "ls", "--quiet"])).toBe("");
     },
     timeout,
   );

@@ -1,5 +1,5 @@
 /** An instance of davit for one test: own roots, and nothing left of it afterwards, or the test fails. */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describeInstance, type Instance } from "../../src/core/instance.ts";
@@ -48,8 +48,11 @@ export interface DavitInstance extends AsyncDisposable {
   output(args: readonly string[], options?: RunOptions): Promise<string>;
   /** Starts `davit ARGS`; it is killed with the instance if it still runs then. */
   spawn(args: readonly string[], options?: SpawnOptions): Spawned;
-  /** A LocalEngine in this process, closed with the instance. */
-  engine(): Promise<Engine>;
+  /**
+   * A LocalEngine in this process, closed with the instance.
+   * `exitFault`: conmon's exit command for containers that it starts is killed at this point.
+   */
+  engine(options?: { exitFault?: string }): Promise<Engine>;
   /** Loads `davit-busybox:latest`. */
   loadBusybox(): Promise<void>;
 }
@@ -89,10 +92,11 @@ export async function newInstance(options: { busybox?: boolean } = {}): Promise<
       if (finished.code !== 0) throw new Error(describeFailure(args, finished));
       return finished.stdout.replace(/\n$/, "");
     },
-    async engine() {
+    async engine({ exitFault } = {}) {
+      const self = exitFault === undefined ? davitBinary : faultyDavit(directory, exitFault);
       const engine = await openLocalEngine({
         instance,
-        self: [davitBinary],
+        self: [self],
         searchPath: process.env.PATH ?? "",
       });
       engines.push(engine);
@@ -125,6 +129,13 @@ export async function newInstance(options: { busybox?: boolean } = {}): Promise<
     }
   }
   return davit;
+}
+
+/** A program that is davit, killed at a point. */
+function faultyDavit(directory: string, point: string): string {
+  const path = join(directory, "faulty-davit");
+  writeFileSync(path, `#!/bin/sh\nDAVIT_FAULT=${point} exec ${davitBinary} "$@"\n`, { mode: 0o755 });
+  return path;
 }
 
 async function finish(child: Spawned, args: readonly string[], options: RunOptions): Promise<Finished> {

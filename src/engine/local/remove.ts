@@ -4,6 +4,7 @@
  */
 import { Conflict } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
+import { collectForgottenLayers } from "../../images/collect.ts";
 import {
   beginOperation,
   type ContainerRecord,
@@ -83,7 +84,9 @@ export async function removeLocked(
   faultPoint("remove:forgotten");
   ringBell(local.instance);
   if (options.volumes === true) await removeUnused(volumeStore(local), anonymous);
-  if (options.filesLater !== true) removeLockFile(local.instance, record.id);
+  if (options.filesLater === true) return;
+  removeLockFile(local.instance, record.id);
+  await collectForgottenLayers(local);
 }
 
 /** Undoes a `create` that did not get to its end: as if it had never been. */

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { hasErrno } from "../../core/errors.ts";
 import type { ContainerId } from "../../core/ids.ts";
 import { bundlePath, containerDataPath, type Instance } from "../../core/instance.ts";
+import { collectForgottenLayers } from "../../images/collect.ts";
 import { containerById } from "../../state/containers.ts";
 import type { State } from "../../state/state.ts";
 import type { Local } from "./local.ts";
@@ -22,6 +23,7 @@ export async function tidyAfter(local: Local, id: ContainerId): Promise<void> {
   removeDirectories(local.instance, id);
   removeLockFile(local.instance, id);
   await local.snapshots.collect();
+  await collectForgottenLayers(local);
 }
 
 /** Removes the files of all containers that are gone. */
