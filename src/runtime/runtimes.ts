@@ -1,5 +1,14 @@
 /** OCI runtimes by name or path, and the verbs that davit asks of them. OCI runtime-spec, runtime.md. */
-import { closeSync, constants, openSync, readFileSync, rmSync, unlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
 import {
   Conflict,
@@ -124,6 +133,11 @@ function isCrun(runtime: OciRuntime): boolean {
   return basename(runtime.path) === "crun";
 }
 
+/** crun and runc know a container by the directory of its id, and nothing of one that has none. */
+function keepsRecordByName(runtime: OciRuntime): boolean {
+  return isCrun(runtime) || basename(runtime.path) === "runc";
+}
+
 /**
  * What `crun start` does: the container's init waits to read one byte from this fifo, and as long as the fifo is
  * there the container counts as created. False when nobody reads (yet): then crun itself is asked.
@@ -170,6 +184,7 @@ export async function deleteContainer(
   id: string,
   options: DeleteOptions = {},
 ): Promise<void> {
+  if (keepsRecordByName(runtime) && !existsSync(join(runtime.stateDirectory, id))) return;
   if (
     options.ended !== undefined &&
     isCrun(runtime) &&

@@ -3,8 +3,9 @@
  * transaction that makes the event true and rings the bell afterwards; followers in other processes watch the
  * bell, a small file, and read on from the last row that they saw. So no event is lost or seen before its time.
  */
-import { closeSync, mkdirSync, openSync, watch, writeSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, watch, writeSync } from "node:fs";
 import { join } from "node:path";
+import { hasErrno } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
 import type { EventMessage } from "../core/objects.ts";
 import type { State } from "./state.ts";
@@ -33,13 +34,16 @@ function bellPath(instance: Instance): string {
 /** Wakes the followers. */
 export function ringBell(instance: Instance): void {
   const path = bellPath(instance);
+  // Not truncated: to free the block each time is dear on disks that are told of it.
+  const mode = constants.O_WRONLY | constants.O_CREAT;
   let fd: number;
   try {
-    fd = openSync(path, "w");
-  } catch {
-    // The first event of this boot: the directory is not there yet. Anything else fails again just below.
+    fd = openSync(path, mode);
+  } catch (error) {
+    // The first event of this boot: the directory is not there yet.
+    if (!hasErrno(error, "ENOENT")) throw error;
     mkdirSync(join(instance.execRoot, "bell"), { recursive: true });
-    fd = openSync(path, "w");
+    fd = openSync(path, mode);
   }
   writeSync(fd, "!", 0);
   closeSync(fd);

@@ -3,6 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Command } from "../../src/cli/command.ts";
+import { commonCommands, findCommand, groups, otherCommands } from "../../src/cli/commands.ts";
+import { FlagSet } from "../../src/cli/flags/flag-set.ts";
 import { type Dockerd, missingForDockerd, startDockerd } from "../harness/dockerd.ts";
 import { both, missingForOracle, runCommand } from "./oracle.ts";
 
@@ -533,6 +536,20 @@ describe.skipIf(missing !== undefined)("against the docker CLI", () => {
     if (directory !== undefined) rmSync(directory, { recursive: true });
   });
 
+  for (const path of commandPaths()) {
+    test(`${path.join(" ")} knows every flag of docker's`, async () => {
+      const { stdout } = await runCommand(["docker", ...path, "--help"]);
+      const known = new FlagSet();
+      (await commandAt(path)).define(known);
+      for (const [, short, name = ""] of stdout.matchAll(/^ {2}(?:-(\w), | {4})--([\w-]+)/gm)) {
+        if (name === "help") continue;
+        const flag = known.find(name);
+        expect([name, flag !== undefined]).toEqual([name, true]);
+        if (flag?.unsupported !== true) expect([name, flag?.short]).toEqual([name, short]);
+      }
+    });
+  }
+
   const title = (args: readonly string[]) => args.join(" ").replaceAll("\n", "\\n");
 
   for (const args of [...readings, ...mistakes]) {
@@ -568,6 +585,19 @@ describe.skipIf(missing !== undefined)("against the docker CLI", () => {
     });
   }
 });
+
+function commandPaths(): string[][] {
+  return [
+    ...[...commonCommands, ...otherCommands].map((command) => [command.name]),
+    ...groups.flatMap((group) => group.children.map((child) => [group.name, child.name])),
+  ];
+}
+
+async function commandAt(path: readonly string[]): Promise<Command> {
+  const found = await findCommand(path, "davit");
+  if (found.kind !== "command") throw new Error(`${path.join(" ")} is no command`);
+  return found.command;
+}
 
 /** What the flags made of a container, without names and times, and where Go has no order, in one. */
 function comparable(record: unknown): unknown {

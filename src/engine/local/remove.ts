@@ -18,7 +18,6 @@ import { forgetUses, removeUnused } from "../../volumes/store.ts";
 import { killAndWait } from "./kill.ts";
 import { containerEvent, type Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
-import { releaseKernelObjects } from "./release.ts";
 import { settle, settleLocked } from "./settle.ts";
 import { removeDirectories, removeLockFile } from "./tidy.ts";
 import { volumeStore } from "./volume-store.ts";
@@ -97,9 +96,8 @@ export async function discard(local: Local, record: ContainerRecord): Promise<vo
   removeLockFile(local.instance, record.id);
 }
 
+/** It does not run: what it held in the kernel went with its end, and its root is unmounted with its snapshot. */
 async function takeAway(local: Local, record: ContainerRecord, filesLater: boolean): Promise<void> {
-  await releaseKernelObjects(local, record);
-  faultPoint("remove:released");
   if (filesLater) await local.snapshots.condemn(record.id);
   else await local.snapshots.remove(record.id);
   faultPoint("remove:snapshot");
