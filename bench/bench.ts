@@ -185,5 +185,5 @@ async function startSleeper(subject: Subject, name: string): Promise<void> {
 
 async function removeAll(subject: Subject): Promise<void> {
   const ids = (await run(subject, ["ps", "-aq"])).split("\n").filter((id) => id !== "");
-  await inParallel(ids.length, 4, (index) => run(subject, [...subject.removal, ids[index] ?? ""]));
+  if (ids.length > 0) await run(subject, [...subject.removal, ...ids]);
 }

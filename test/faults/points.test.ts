@@ -69,7 +69,7 @@ async function useToTheEnd(davit: DavitInstance): Promise<void> {
   if (before === "running" && conmonsOf(davit.instance).length === 0) {
     // Nobody reads its output any more, and nobody will know its exit code; but it runs, and ends when asked.
     expect(await davit.output(["exec", name, "cat", "/etc/hostname"])).toBe("web");
-    await davit.output(["stop", "--time", "0", name]);
+    await davit.output(["stop", "--timeout", "0", name]);
     expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}}", name])).toMatch(/^(137|255)$/);
   }
   if ((await stateOf(davit)) !== "running") await davit.output(["start", name]);
@@ -81,7 +81,7 @@ async function useToTheEnd(davit: DavitInstance): Promise<void> {
   await eventually(async () =>
     (await davit.output(["logs", name])).includes("hello from web") ? true : undefined,
   );
-  await davit.output(["stop", "--time", "0", name]);
+  await davit.output(["stop", "--timeout", "0", name]);
   expect(await stateOf(davit)).toBe("exited");
   expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}}", name])).toBe("137");
   await davit.output(["start", name]);
@@ -191,7 +191,7 @@ describe("conmon killed while the container runs", () => {
       for (const pid of conmons) process.kill(pid, "SIGKILL");
       const state = await stateOf(davit);
       expect(["running", "exited"]).toContain(state);
-      if (state === "running") await davit.output(["stop", "--time", "0", name]);
+      if (state === "running") await davit.output(["stop", "--timeout", "0", name]);
       expect(await stateOf(davit)).toBe("exited");
       await useToTheEnd(davit);
     },
@@ -279,8 +279,8 @@ describe("killed while the end of a container is settled", () => {
       await using davit = await newInstance();
       await davit.output(["run", "--detach", ...creation]);
       // Whether stop or conmon's exit command gets to settle it is a race; either way it is settled once.
-      await davit.run(["stop", "--time", "0", name], { env: { DAVIT_FAULT: point } });
-      expect(await stateOf(davit)).toBe("exited");
+      await davit.run(["stop", "--timeout", "0", name], { env: { DAVIT_FAULT: point } });
+      await eventually(async () => ((await stateOf(davit)) === "exited" ? true : undefined));
       expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}} {{.State.Pid}}", name])).toBe(
         "137 0",
       );
@@ -368,7 +368,7 @@ describe("killed during load", () => {
     "load:recorded",
   ])(
     "at %s, the image is there or not, and loads again",
-    async (point) => {
+    async (point: string) => {
       await using davit = await newInstance({ busybox: false });
       await killAt(davit, point, ["load", "--input", await busyboxArchive()]);
       const listed = await davit.output(["images", "--format", "{{.Repository}}"]);

@@ -29,6 +29,9 @@ while [ $tries -lt 100 ]; do
   left=
   for top in /sys/fs/cgroup/*"$cgroup" /sys/fs/cgroup"$cgroup"; do
     [ -d "$top" ] || continue
+    # A paused process does not die before it is thawed.
+    find "$top" -name freezer.state -exec sh -c 'echo THAWED >"$1"' sh {} \; 2>/dev/null
+    find "$top" -name cgroup.freeze -exec sh -c 'echo 0 >"$1"' sh {} \; 2>/dev/null
     find "$top" -depth -type d -exec rmdir {} \; 2>/dev/null
     [ -d "$top" ] && left=yes
   done

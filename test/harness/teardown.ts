@@ -1,5 +1,6 @@
 /** Takes away, by force and without davit, what an instance has in the kernel. */
-import { rmdirSync } from "node:fs";
+import { existsSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { hasErrno } from "../../src/core/errors.ts";
 import { unmountIfMounted } from "../../src/linux/mounts.ts";
 import { findInKernel, type KernelFacts, type Ownership } from "./kernel.ts";
@@ -32,6 +33,7 @@ export function describeFacts(facts: KernelFacts): string[] {
 
 function removeOnce(facts: KernelFacts): void {
   for (const { pid } of facts.processes) kill(pid);
+  for (const path of facts.cgroups) thaw(path);
   for (const path of facts.mounts.toReversed()) unmountIfMounted(path);
   for (const name of facts.links) Bun.spawnSync(["ip", "link", "delete", name]);
   for (const table of facts.tables) Bun.spawnSync(["nft", "delete", "table", ...table.split(" ")]);
@@ -42,6 +44,17 @@ function removeOnce(facts: KernelFacts): void {
       // Its processes are still on their way out, or it went with them: the next attempt will tell.
       if (!hasErrno(error, "EBUSY", "ENOTEMPTY", "ENOENT")) throw error;
     }
+  }
+}
+
+/** A paused process does not die before it is thawed. */
+function thaw(cgroup: string): void {
+  for (const [file, word] of [
+    ["freezer.state", "THAWED"],
+    ["cgroup.freeze", "0"],
+  ] as const) {
+    const path = join(cgroup, file);
+    if (existsSync(path)) writeFileSync(path, word);
   }
 }
 

@@ -15,9 +15,13 @@ import { volumeStore } from "./volume-store.ts";
 export async function releaseKernelObjects(local: Local, record: ContainerRecord): Promise<void> {
   const layout = local.cgroups();
   const cgroupPath = containerCgroup(local.instance, record.id, record.hostConfig.CgroupParent);
-  const ended = isKnownToHaveEnded(record) ? { ended: { layout, cgroupPath } } : {};
-  await deleteContainer(local.runtime(record.runtime), record.id, { force: true, ...ended });
-  removeCgroup(layout, cgroupPath);
+  const runtime = local.runtime(record.runtime);
+  if (isKnownToHaveEnded(record)) {
+    await deleteContainer(runtime, record.id, { force: true, ended: { layout, cgroupPath } });
+  } else {
+    await deleteContainer(runtime, record.id, { force: true });
+    removeCgroup(layout, cgroupPath);
+  }
   release(local.state, record.id, { removeLink: isJoined(local, record) });
   await local.snapshots.unmount(record.id);
   await releaseVolumes(volumeStore(local), record.id);
