@@ -3,10 +3,10 @@ import type { Filters } from "../engine/engine.ts";
 import type { FlagSet, Option } from "./flags/flag-set.ts";
 import { BadValue } from "./flags/values.ts";
 
-export function filterFlag(flags: FlagSet, usage: string, short: string | undefined = "f"): Option<Filters> {
+export function filterFlag(flags: FlagSet, usage: string, short: string | null = "f"): Option<Filters> {
   const filters: Filters = {};
   return flags.value<Filters>("filter", usage, {
-    ...(short === undefined ? {} : { short }),
+    ...(short === null ? {} : { short }),
     kind: "filter",
     initial: filters,
     parse: (text) => {

@@ -9,8 +9,8 @@ import { conmonsOf } from "./conmon.ts";
 
 const duration = 30_000;
 const hands = 4;
-/** A run takes some tens of milliseconds: most kills hit, some come too late. */
-const longestLife = 150;
+/** Milliseconds. Kills come at any moment of a command's life, and some too late. */
+const longestLife = 400;
 
 /** A repeatable random number generator (mulberry32), so that a failure can be looked for with its seed. */
 function random(seed: number): () => number {
@@ -101,7 +101,7 @@ test("thirty seconds of random kills under load lose nothing and leak nothing", 
     `${tally.killed} commands killed, ${tally.ended} ended; ${tally.promised.size} containers promised`,
   );
   expect(tally.killed).toBeGreaterThan(50);
-  expect(tally.promised.size).toBeGreaterThan(3);
+  expect(tally.ended).toBeGreaterThan(50);
 
   // The next command finds and repairs.
   const rows = await eventually(async () => {

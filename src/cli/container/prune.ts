@@ -9,7 +9,7 @@ export const prune: Command = {
   summary: "Remove all stopped containers",
   count: noArguments,
   define(flags) {
-    const filters = filterFlag(flags, 'Provide filter values (e.g. "until=<timestamp>")', undefined);
+    const filters = filterFlag(flags, 'Provide filter values (e.g. "until=<timestamp>")', null);
     const force = flags.bool("force", "Do not prompt for confirmation", { short: "f" });
     return async ({ engine, io }) => {
       const unknown = Object.keys(filters.value).find((name) => name !== "label");

@@ -17,8 +17,8 @@ ${ending}`,
 }
 
 /** For single objects. */
-export function objectFormatFlag(flags: FlagSet, short: string | undefined = "f"): Option<string> {
+export function objectFormatFlag(flags: FlagSet, short: string | null = "f"): Option<string> {
   return flags.string("format", `Format output using a custom template:\n${ending}`, {
-    ...(short === undefined ? {} : { short }),
+    ...(short === null ? {} : { short }),
   });
 }

@@ -15,7 +15,7 @@ export const events: Command = {
   examples: ["events --since 1h --until 0s --filter type=container"],
   define(flags) {
     const filters = filterFlag(flags, "Filter output based on conditions provided");
-    const format = objectFormatFlag(flags, undefined);
+    const format = objectFormatFlag(flags, null);
     const since = flags.string("since", "Show all events created since timestamp");
     const until = flags.string("until", "Stream events until this timestamp");
     return async ({ engine, io }) => {

@@ -9,7 +9,7 @@ export const prune: Command = {
   count: noArguments,
   define(flags) {
     const all = flags.bool("all", "Remove all unused volumes, not just anonymous ones", { short: "a" });
-    const filters = filterFlag(flags, 'Provide filter values (e.g. "label=<label>")', undefined);
+    const filters = filterFlag(flags, 'Provide filter values (e.g. "label=<label>")', null);
     const force = flags.bool("force", "Do not prompt for confirmation", { short: "f" });
     return async ({ engine, io }) => {
       const wanted = { ...filters.value };

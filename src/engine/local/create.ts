@@ -19,6 +19,7 @@ import { imageById } from "../../images/records.ts";
 import { resolveImage } from "../../images/resolve.ts";
 import { checkPortBindings, formatNetworkMode, parseNetworkMode } from "../../network/index.ts";
 import { chooseCapabilities } from "../../runtime/capabilities.ts";
+import { prepareCgroupMove } from "../../runtime/cgroups.ts";
 import { checkResources } from "../../runtime/resources.ts";
 import { parseSecurityOptions } from "../../runtime/security-options.ts";
 import {
@@ -47,6 +48,8 @@ export async function create(
 ): Promise<ContainerCreateResponse> {
   const name = options.name ? parseContainerName(options.name) : undefined;
   if (!request.Image) throw new InvalidParameter("no image specified");
+  // Most containers are started right after: the kernel's wait for that begins now, beside everything else.
+  void prepareCgroupMove(local.cgroups());
   const image = resolveImage(local.state, local.content, request.Image);
   const config = mergeConfig(request, image.config.config ?? {});
   const asked = request.HostConfig ?? {};

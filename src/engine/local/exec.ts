@@ -7,6 +7,7 @@ import { bundlePath } from "../../core/instance.ts";
 import type { ExecConfig, ExecInspect } from "../../core/objects.ts";
 import type { AttachedStreams, OutputFrame } from "../../core/streams.ts";
 import { isAlive, startTimeOf } from "../../linux/processes.ts";
+import { prepareCgroupMove } from "../../runtime/cgroups.ts";
 import { findConmon } from "../../runtime/conmon.ts";
 import {
   type ExecLaunch,
@@ -17,8 +18,7 @@ import {
 } from "../../runtime/exec.ts";
 import type { RuntimeSpec } from "../../runtime/oci.ts";
 import { makeExecProcess } from "../../runtime/spec.ts";
-import { type ResolvedUser, resolveUser } from "../../runtime/users.ts";
-import type { ContainerRecord } from "../../state/containers.ts";
+import { resolveUser } from "../../runtime/users.ts";
 import { type ExecRecord, execById, execsOf, putExec } from "../../state/execs.ts";
 import { cleanWorkingDirectory } from "./configuration.ts";
 import { containerEvent, type Local } from "./local.ts";
@@ -34,6 +34,7 @@ export async function createExec(
   config: ExecConfig,
 ): Promise<{ Id: string }> {
   const { record, live } = requireLive(local, reference);
+  void prepareCgroupMove(local.cgroups());
   if (live.status === "paused") {
     throw new Conflict(`container ${reference} is paused, unpause the container before exec`);
   }
@@ -176,7 +177,8 @@ function prepare(local: Local, exec: ExecRecord, options: { tty: boolean; stdin:
     process: makeExecProcess({
       container: spec.process,
       args: config.Cmd,
-      env: [...home(record, user), ...(config.Env ?? [])],
+      containerEnv: record.config.Env,
+      env: config.Env ?? [],
       cwd: config.WorkingDir ? cleanWorkingDirectory(config.WorkingDir) : undefined,
       tty: options.tty,
       user,
@@ -188,12 +190,6 @@ function prepare(local: Local, exec: ExecRecord, options: { tty: boolean; stdin:
     }),
     stdin: options.stdin,
   };
-}
-
-/** The home of the exec's own user, unless the container's configuration says where home is. */
-function home(record: ContainerRecord, user: ResolvedUser | undefined): string[] {
-  if (user === undefined || (record.config.Env ?? []).some((entry) => entry.startsWith("HOME="))) return [];
-  return [`HOME=${user.home}`];
 }
 
 function recordEnd(local: Local, exec: ExecRecord, exitCode: number): void {

@@ -3,7 +3,7 @@
  * first; each step can be undone by `releaseKernelObjects`, which is what a failure here and repair after a crash
  * both do.
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Conflict, messageOf, NotModified, StartFailure, SystemFailure } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
@@ -11,6 +11,8 @@ import { bundlePath, containerDataPath } from "../../core/instance.ts";
 import { startTimeOf } from "../../linux/processes.ts";
 import { plug, prepareHost, type Reservation, reserve } from "../../network/index.ts";
 import { attach } from "../../runtime/attach.ts";
+import { prepareCgroupMove } from "../../runtime/cgroups.ts";
+import { writeConfig } from "../../runtime/config-file.ts";
 import { findConmon, type LaunchedContainer, launchConmon } from "../../runtime/conmon.ts";
 import { startContainer } from "../../runtime/runtimes.ts";
 import {
@@ -50,6 +52,7 @@ export async function start(local: Local, reference: string): Promise<void> {
 
 /** For a caller who holds the lock and knows that the container does not run. */
 export async function startLocked(local: Local, record: ContainerRecord): Promise<void> {
+  void prepareCgroupMove(local.cgroups());
   beginOperation(local.state, { containerId: record.id, verb: "start", owner: local.me });
   faultPoint("start:recorded");
   try {
@@ -85,7 +88,7 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
       mounts,
       endpoint: reservation?.endpoint,
     });
-    writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
+    writeConfig(bundle, spec, runtime);
     const launching = launchConmon({
       instance: local.instance,
       conmon: findConmon(local.searchPath),
