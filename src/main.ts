@@ -25,6 +25,11 @@ function instanceOf(choice: { dataRoot: string | undefined; execRoot: string | u
   );
 }
 
+/** The engine in this process makes mounts, namespaces and networks. */
+class NeedsRoot extends Error {
+  override readonly name = "NeedsRoot";
+}
+
 /** Words that start this davit again. */
 function selfCommand(): string[] {
   return Bun.main.startsWith("/$bunfs/") ? [process.execPath] : [process.execPath, Bun.main];
@@ -58,8 +63,8 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
     });
   }
   if (process.geteuid?.() !== 0) {
-    throw new CommandError(
-      `${program} must run as root: try 'sudo ${program} …' (running as an ordinary user comes with a later version)`,
+    throw new NeedsRoot(
+      `this needs root: try 'sudo ${program} …' (running as an ordinary user comes with a later version)`,
     );
   }
   const { openLocalEngine } = await import("./engine/local/index.ts");

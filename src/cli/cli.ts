@@ -16,7 +16,6 @@ export interface EngineChoice {
   host: string | undefined;
   dataRoot: string | undefined;
   execRoot: string | undefined;
-  debug: boolean;
 }
 
 export interface CliOptions {
@@ -35,6 +34,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
   const { io, program } = options;
   let found: FoundCommand | undefined;
   let engine: Promise<Engine> | undefined;
+  let debug = false;
   try {
     const global = globalFlags();
     const parsed = parseFlags(global.flags, words, false);
@@ -50,11 +50,11 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
       await stream.write(helpFor(topic, program, global.flags, columnsOf(io)));
       return 0;
     }
+    debug = global.debug.value;
     const choice: EngineChoice = {
       host: global.host.value || undefined,
       dataRoot: global.dataRoot.value || undefined,
       execRoot: global.execRoot.value || undefined,
-      debug: global.debug.value,
     };
     const invocation: Omit<Invocation, "args"> = {
       io,
@@ -66,6 +66,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
     };
     return await runCommand(found, invocation);
   } catch (error) {
+    if (debug) await io.stderr.write(`${traceOf(error)}\n`);
     return await report(error, found, options);
   } finally {
     await engine?.then(
@@ -97,6 +98,10 @@ async function runCommand(
 /** The flags before the command. */
 export function globalFlags() {
   const flags = new FlagSet();
+  for (const name of ["config", "context", "log-level", "tlscacert", "tlscert", "tlskey"]) {
+    flags.string(name, "As docker's", { unsupported: true });
+  }
+  for (const name of ["tls", "tlsverify"]) flags.bool(name, "As docker's", { unsupported: true });
   return {
     flags,
     host: flags.string("host", "Engine API to connect to, instead of the engine in this process", {
@@ -136,6 +141,13 @@ export function usageLine(name: string, command: Command): string {
 export function columnsOf(io: Io): number {
   const width = io.stdout.size()?.width ?? 0;
   return width > 0 ? width : 80;
+}
+
+/** Where an error was thrown, and what caused it. */
+function traceOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const trace = error.stack ?? `${error.name}: ${error.message}`;
+  return error.cause === undefined ? trace : `${trace}\ncaused by ${traceOf(error.cause)}`;
 }
 
 /** Prints what went wrong and gives the exit status for it. */

@@ -37,8 +37,3 @@ export interface Io {
   /** Calls back with a signal's name (`SIGINT`) instead of dying of it. Returns the way to stop. */
   onSignal(signals: readonly string[], listener: (signal: string) => void): () => void;
 }
-
-/** True when colour may be used on `stream`: a terminal, and the user did not say no (https://no-color.org). */
-export function mayColour(io: Io, stream: OutputStream): boolean {
-  return stream.isTerminal && (io.env.NO_COLOR ?? "") === "" && io.env.TERM !== "dumb";
-}

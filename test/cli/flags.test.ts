@@ -206,9 +206,9 @@ test("help shows the flags in order, wrapped, with their defaults, and hides wha
   const flags = new FlagSet();
   flags.string("name", "A description that is too long for one line of the terminal that it is shown on", {});
   expect(describeFlags(flags.all, 60)).toBe(
-    `      --name string   A description that is too long for one
-                      line of the terminal that it is shown
-                      on
+    `      --name string   A description that is too long
+                      for one line of the terminal
+                      that it is shown on
 `,
   );
 });

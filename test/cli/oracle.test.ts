@@ -7,6 +7,7 @@ import type { Command } from "../../src/cli/command.ts";
 import { commonCommands, findCommand, groups, otherCommands } from "../../src/cli/commands.ts";
 import { FlagSet } from "../../src/cli/flags/flag-set.ts";
 import { type Dockerd, missingForDockerd, startDockerd } from "../harness/dockerd.ts";
+import { davitBinary } from "../harness/instance.ts";
 import { both, missingForOracle, runCommand } from "./oracle.ts";
 
 const missing = missingForDockerd() ?? missingForOracle();
@@ -386,6 +387,30 @@ const mistakes: readonly (readonly string[])[] = [
   ["volume", "create", "a b"],
 ];
 
+/** Commands of which davit can obey every flag. */
+const sameHelp = [
+  "ps",
+  "rm",
+  "stop",
+  "restart",
+  "kill",
+  "exec",
+  "attach",
+  "inspect",
+  "stats",
+  "events",
+  "info",
+  "version",
+  "import",
+  "container prune",
+  "container inspect",
+  "volume prune",
+  "volume rm",
+  "volume inspect",
+  "network ls",
+  "network inspect",
+];
+
 /** Flags of `create`, whose effect is the record that dockerd makes. */
 const creations: readonly (readonly string[])[] = [
   [image],
@@ -547,6 +572,16 @@ describe.skipIf(missing !== undefined)("against the docker CLI", () => {
         expect([name, flag !== undefined]).toEqual([name, true]);
         if (flag?.unsupported !== true) expect([name, flag?.short]).toEqual([name, short]);
       }
+    });
+  }
+
+  for (const path of sameHelp) {
+    test(`${path} --help describes the flags as docker does`, async () => {
+      const words = path.split(" ");
+      const options = (text: string) => /^Options:\n(( .*\n)+)/m.exec(text)?.[1];
+      const docker = await runCommand(["docker", ...words, "--help"]);
+      const davit = await runCommand([davitBinary, ...words, "--help"]);
+      expect(options(davit.stdout)).toBe(options(docker.stdout));
     });
   }
 

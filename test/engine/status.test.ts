@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
+import { humanDuration } from "../../src/core/durations.ts";
 import { makeUpName, parseContainerName } from "../../src/engine/local/names.ts";
-import { humanDuration } from "../../src/engine/local/status.ts";
 
 const second = 1000;
 const minute = 60 * second;

@@ -144,12 +144,28 @@ async function attach(
 
 /** Makes the engine's streams of a hijacked connection. Used for execs, too. */
 export function attachedStreams(raw: RawStream, framed: boolean): AttachedStreams {
+  let closed = false;
   return {
-    output: framed ? demultiplex(raw.input) : unframed(raw.input),
+    output: unlessClosed(framed ? demultiplex(raw.input) : unframed(raw.input), () => closed),
     write: (data) => raw.write(data),
     closeInput: () => raw.closeWrite(),
-    close: () => raw.close(),
+    close: () => {
+      closed = true;
+      raw.close();
+    },
   };
+}
+
+/** Closing in the middle of a frame, or of anything else, is the end and no failure. */
+async function* unlessClosed(
+  frames: AsyncIterable<OutputFrame>,
+  isClosed: () => boolean,
+): AsyncGenerator<OutputFrame> {
+  try {
+    yield* frames;
+  } catch (error) {
+    if (!isClosed()) throw error;
+  }
 }
 
 /**

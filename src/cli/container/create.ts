@@ -43,8 +43,8 @@ export async function createContainer(
   if (options.pull.value === "always") throw cannotPull(image);
   try {
     const { Id, Warnings } = await engine.containers.create(request, {
-      ...(options.name.changed ? { name: options.name.value } : {}),
-      ...(options.platform.changed ? { platform: options.platform.value } : {}),
+      ...(options.name.value !== "" ? { name: options.name.value } : {}),
+      ...(options.platform.value !== "" ? { platform: options.platform.value } : {}),
     });
     for (const warning of Warnings ?? []) await io.stderr.write(`WARNING: ${warning}\n`);
     idFile.write(Id);

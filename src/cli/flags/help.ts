@@ -26,11 +26,12 @@ export function describeFlags(flags: readonly Flag[], columns: number): string {
 function wrap(text: string, indent: number, columns: number): string {
   let margin = indent;
   let lead = "";
-  if (columns - margin < leastWidth) {
+  if (columns - 1 - margin < leastWidth) {
     margin = 16;
     lead = `\n${" ".repeat(margin)}`;
   }
-  const width = columns - margin - slop;
+  // Docker leaves the last column free.
+  const width = columns - 1 - margin - slop;
   const newline = `\n${" ".repeat(margin)}`;
   const lines: string[] = [];
   for (let rest = text; rest !== "" || lines.length === 0; ) {
