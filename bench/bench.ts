@@ -4,7 +4,7 @@
  *   --peers   is for scripts/bench.sh, which installs Docker and Podman
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { busyboxArchive, busyboxImage } from "../test/harness/images.ts";
 import { type Subject, startDavit, startDocker, startPodman } from "./engines.ts";
@@ -31,6 +31,8 @@ if (process.getuid?.() !== 0) {
   process.exit(1);
 }
 
+/** Processes that wanted a processor before anything was measured. */
+const foreignLoad = loadavg()[0] ?? 0;
 const scratch = mkdtempSync(join(tmpdir(), "davit-bench-scratch-"));
 const subjects: Subject[] = [];
 let failed = false;
@@ -167,6 +169,11 @@ async function measure(): Promise<void> {
   const notes = [
     "Memory is that of the engine's own processes (daemons, shims, monitors), without what runs inside the containers.",
     "`load` is timed to its end, and on to the end of a `sync` of the disk after it: davit's own ends when the image is safe, the others do not promise that.",
+    ...(foreignLoad < 0.5
+      ? []
+      : [
+          `**The machine was busy with other work** (load ${foreignLoad.toFixed(1)} before the start): measure again when it is not.`,
+        ]),
     ...(subjects.length === 3
       ? []
       : ["Not all peers were there to compare with; `npm run bench -- --peers` installs them."]),
@@ -174,6 +181,10 @@ async function measure(): Promise<void> {
   console.log(`\n${table({ subjects, rows, notes })}`);
   if (quick) return;
   writeFileSync(join(repository, "bench", "RESULTS.md"), document({ subjects, rows, notes }));
+  // As `npm run check` wants it: columns aligned.
+  Bun.spawnSync([join(repository, "node_modules/.bin/biome"), "format", "--write", "bench/RESULTS.md"], {
+    cwd: repository,
+  });
   const readme = join(repository, "README.md");
   writeFileSync(readme, withNumbers(readFileSync(readme, "utf8"), shortTable({ subjects, rows, notes })));
   console.log("\nwritten to bench/RESULTS.md and README.md");

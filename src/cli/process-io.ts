@@ -1,9 +1,8 @@
 /** The real process behind `Io`. Made once, by `main`. */
 import { write } from "node:fs";
-import { isatty } from "node:tty";
 import { hasErrno } from "../core/errors.ts";
-import { makeRaw } from "../linux/terminal.ts";
-import type { InputStream, Io, OutputStream, TerminalSize } from "./io.ts";
+import { isTerminal, makeRaw, terminalSize } from "../linux/terminal.ts";
+import type { InputStream, Io, OutputStream } from "./io.ts";
 
 /** Longest pause between tries while a non-blocking stdout is full, in milliseconds. */
 const longestPause = 16;
@@ -27,13 +26,13 @@ export function processIo(): Io {
 }
 
 function processInput(): InputStream {
-  const isTerminal = isatty(0);
+  const terminal = isTerminal(0);
   let restore: (() => void) | undefined;
   return {
-    isTerminal,
+    isTerminal: terminal,
     chunks: () => Bun.stdin.stream(),
     setRaw(wanted) {
-      if (!isTerminal || wanted === (restore !== undefined)) return;
+      if (!terminal || wanted === (restore !== undefined)) return;
       if (restore === undefined) {
         restore = makeRaw(0);
       } else {
@@ -49,9 +48,9 @@ function processInput(): InputStream {
  * descriptor, which siblings may share, keeps its blocking mode.
  */
 function processOutput(fd: 1 | 2): OutputStream {
-  const isTerminal = isatty(fd);
+  const terminal = isTerminal(fd);
   return {
-    isTerminal,
+    isTerminal: terminal,
     async write(data) {
       let rest = typeof data === "string" ? Buffer.from(data) : data;
       let pause = 1;
@@ -67,7 +66,7 @@ function processOutput(fd: 1 | 2): OutputStream {
         }
       }
     },
-    size: () => (isTerminal ? sizeOf(fd) : undefined),
+    size: () => (terminal ? terminalSize(fd) : undefined),
   };
 }
 
@@ -77,12 +76,4 @@ function writeSome(fd: number, data: Uint8Array): Promise<number> {
       error === null ? resolve(written) : reject(error),
     );
   });
-}
-
-function sizeOf(fd: 1 | 2): TerminalSize {
-  const stream = fd === 1 ? process.stdout : process.stderr;
-  // Bun keeps the size of the start; Node's own name for asking again works there, too.
-  if ("_refreshSize" in stream && typeof stream._refreshSize === "function") stream._refreshSize();
-  const [width, height] = stream.getWindowSize();
-  return { width, height };
 }

@@ -2,7 +2,6 @@
  * All that one instance owns derives from its two roots, so that instances side by side never meet:
  * paths, sockets, the bridge, the nftables table, the cgroup parent and the locks.
  */
-import { createHash } from "node:crypto";
 import { join } from "node:path";
 
 export const defaultDataRoot = "/var/lib/davit";
@@ -26,7 +25,7 @@ export interface Instance {
 /** @param dataRoot,execRoot absolute paths, already resolved. */
 export function describeInstance(dataRoot: string, execRoot: string): Instance {
   const isDefault = dataRoot === defaultDataRoot && execRoot === defaultExecRoot;
-  const tag = createHash("sha256").update(`${dataRoot}\0${execRoot}`).digest("hex").slice(0, 6);
+  const tag = new Bun.CryptoHasher("sha256").update(`${dataRoot}\0${execRoot}`).digest("hex").slice(0, 6);
   const name = isDefault ? "davit" : `davit-${tag}`;
   return {
     dataRoot,

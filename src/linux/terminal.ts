@@ -7,6 +7,7 @@ import { check, ptr, symbols } from "./libc.ts";
 
 const TCGETS = 0x5401;
 const TCSETS = 0x5402;
+const TIOCGWINSZ = 0x5413;
 /** The kernel's struct termios: four 32-bit words of flags, the line discipline, 19 control characters. */
 const sizeOfTermios = 36;
 const [iflag, oflag, cflag, lflag] = [0, 4, 8, 12];
@@ -40,6 +41,21 @@ export function makeRaw(fd: number): () => void {
   return () => {
     check(symbols.ioctl(fd, TCSETS, ptr(before)), "ioctl TCSETS");
   };
+}
+
+/** Whether `fd` is a terminal. Costs one call; Node's own way loads 8 ms of modules first. */
+export function isTerminal(fd: number): boolean {
+  return symbols.ioctl(fd, TCGETS, ptr(Buffer.alloc(sizeOfTermios))) === 0;
+}
+
+/**
+ * Columns and rows of the terminal on `fd`; zeros when nobody has set them.
+ * @throws LinuxError ENOTTY
+ */
+export function terminalSize(fd: number): { width: number; height: number } {
+  const size = Buffer.alloc(8);
+  check(symbols.ioctl(fd, TIOCGWINSZ, ptr(size)), "ioctl TIOCGWINSZ");
+  return { width: size.readUInt16LE(2), height: size.readUInt16LE(0) };
 }
 
 function clear(termios: Buffer, offset: number, flags: number): void {

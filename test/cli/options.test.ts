@@ -1,9 +1,11 @@
 /** What the values of run's flags mean. Bad ones are refused in Docker's words. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseMoment } from "../../src/cli/moments.ts";
+import { isIpAddress } from "../../src/cli/options/addresses.ts";
 import { parseDevice, parseGpus, parseUlimit } from "../../src/cli/options/devices.ts";
 import { environment, labels, splitCsv } from "../../src/cli/options/key-values.ts";
 import { parseMount, tmpfsOf, volumesOf } from "../../src/cli/options/mounts.ts";
@@ -309,6 +311,17 @@ describe("--network", () => {
     expect(() => parseNetwork("name=a,foo=b")).toThrow("invalid field key foo");
     expect(() => parseNetwork("alias=b")).toThrow("network name/id is not specified");
   });
+});
+
+test("addresses are told from other text as the system's resolver tells them", () => {
+  const texts = [
+    ...["1.2.3.4", "255.255.255.255", "0.0.0.0", "::", "::1", "1::", "fe80::1", "1:2:3:4:5:6:7:8"],
+    ...["::ffff:1.2.3.4", "1:2:3:4:5:6:1.2.3.4", "2001:DB8::a", "1::8", "1:2:3:4:5:6:7::"],
+    ...["", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4 ", "a", "localhost", ":", ":::", "1:::2"],
+    ...["1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "12345::", "g::", "1.2.3.4::", "::1.2.3", "1:"],
+    ...[":1", "::1:", "1:2:3:4:5:6:7:1.2.3.4", "1:2:3:4:5:6:7:8::"],
+  ];
+  for (const text of texts) expect([text, isIpAddress(text)]).toEqual([text, isIP(text) !== 0]);
 });
 
 describe("references", () => {

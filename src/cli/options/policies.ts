@@ -1,10 +1,10 @@
 /** Restart policies, security options, logging options, namespaces: strings with a grammar of their own. */
-import { isIP } from "node:net";
 import { InvalidParameter, messageOf } from "../../core/errors.ts";
 import type { HostConfig, RestartPolicy } from "../../core/objects.ts";
 import { FileFailure, readTextFile } from "../files.ts";
 import { BadValue, quote } from "../flags/values.ts";
 import type { Io } from "../io.ts";
+import { isIpAddress } from "./addresses.ts";
 import { listOrNull } from "./key-values.ts";
 
 const longestSeccompProfile = 4 * 1024 * 1024;
@@ -109,7 +109,7 @@ export function parseExtraHost(text: string): string {
   const [, name = "", address = ""] = /^([^:=]+)[:=](.*)$/s.exec(text) ?? [];
   if (name === "" || address === "") throw new BadValue(`bad format for add-host: ${quote(text)}`);
   const bare = /^\[(.*)\]$/.exec(address)?.[1] ?? address;
-  if (bare !== "host-gateway" && isIP(bare) === 0) {
+  if (bare !== "host-gateway" && !isIpAddress(bare)) {
     throw new BadValue(`invalid IP address in add-host: ${quote(address)}`);
   }
   return `${name}:${bare}`;
@@ -117,7 +117,7 @@ export function parseExtraHost(text: string): string {
 
 /** @throws BadValue */
 export function checkIpAddress(text: string): string {
-  if (isIP(text.trim()) === 0) throw new BadValue(`IP address is not correctly formatted: ${text}`);
+  if (!isIpAddress(text.trim())) throw new BadValue(`IP address is not correctly formatted: ${text}`);
   return text.trim();
 }
 

@@ -1,7 +1,7 @@
 /** `--publish` and `--expose`: `[[ip:]host:]container[/protocol]`, single ports and ranges. */
-import { isIP } from "node:net";
 import type { PortMap } from "../../core/objects.ts";
 import { BadValue, parseUnsigned, quote } from "../flags/values.ts";
+import { isIpAddress } from "./addresses.ts";
 import { splitPair } from "./key-values.ts";
 
 export interface PublishedPorts {
@@ -42,7 +42,7 @@ function publish(ports: PublishedPorts, text: string): void {
   const host = parts.pop() ?? "";
   const address = withoutBrackets(parts.join(":"));
   const { protocol, port } = splitProtocol(container);
-  if (address !== "" && isIP(address.split("%")[0] ?? "") === 0)
+  if (address !== "" && !isIpAddress(address.split("%")[0] ?? ""))
     throw new BadValue(`invalid IP address: ${address}`);
   if (port === "") throw new BadValue(`no port specified: ${text}<empty>`);
   const inside = rangeOr(port, `invalid containerPort: ${port}`);
