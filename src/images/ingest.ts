@@ -1,5 +1,4 @@
 /** One blob on its way into the content store. */
-import { createHash } from "node:crypto";
 import { closeSync, fdatasync, openSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import { hasErrno, SystemFailure } from "../core/errors.ts";
@@ -29,7 +28,7 @@ export class BlobWriter {
   private readonly path: string;
   private readonly hasher: Hasher;
   private readonly space: SpaceWatch;
-  private readonly smallHash = createHash("sha256");
+  private readonly smallHash = new Bun.CryptoHasher("sha256");
   private fd: number | undefined;
   private size = 0;
   /** Bytes that the hasher was told of. */

@@ -1,5 +1,4 @@
 /** The digest of a layer's uncompressed tar, for a blob that is not going to be unpacked. */
-import { createHash } from "node:crypto";
 import { type DiffId, parseDigest } from "../core/ids.ts";
 import type { IngestedBlob } from "./ingest.ts";
 import { decompress, detectFileCompression } from "./layers/compression.ts";
@@ -8,7 +7,7 @@ import { decompress, detectFileCompression } from "./layers/compression.ts";
 export async function diffIdOf(file: IngestedBlob): Promise<DiffId> {
   if (isPlain(file)) return (await file.digest) as DiffId;
   const { stream } = await decompress({ path: file.path });
-  const hash = createHash("sha256");
+  const hash = new Bun.CryptoHasher("sha256");
   for await (const chunk of stream) hash.update(chunk);
   return parseDigest(`sha256:${hash.digest("hex")}`) as DiffId;
 }

@@ -2,7 +2,6 @@
  * Manifests, indexes and configs as the OCI image specification has them (and Docker's schema 2, which is the same
  * but for media types). Everything here comes from outside: each parser checks the types of all it returns.
  */
-import { createHash } from "node:crypto";
 import { InvalidParameter } from "../core/errors.ts";
 import { type ChainId, type DiffId, type Digest, isDigest } from "../core/ids.ts";
 import type { ContainerConfig } from "../core/objects.ts";
@@ -92,7 +91,7 @@ export function isIndexType(mediaType: string): boolean {
 
 /** sha256 of bytes in memory. */
 export function digestOf(bytes: Uint8Array | string): Digest {
-  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
   if (!isDigest(digest)) throw new InvalidParameter(`not a digest: ${digest}`);
   return digest;
 }

@@ -1,5 +1,4 @@
 /** The room's rows: networks and endpoints. */
-import { createHash } from "node:crypto";
 import { SystemFailure } from "../core/errors.ts";
 import { randomId } from "../core/ids.ts";
 import type { State } from "../state/state.ts";
@@ -112,5 +111,5 @@ export function deleteEndpoint(state: State, containerId: string): void {
 
 /** 64 hex digits that always come out the same for the same parts: ids of what is not kept. */
 export function derivedId(...parts: string[]): string {
-  return createHash("sha256").update(parts.join("\0")).digest("hex");
+  return new Bun.CryptoHasher("sha256").update(parts.join("\0")).digest("hex");
 }

@@ -6,7 +6,6 @@
  * so the first container of a profile pays, and its filter is kept for those after it. `linux.seccomp` stays in the
  * configuration all the same: a runtime that does not know the annotation compiles it.
  */
-import { createHash } from "node:crypto";
 import { linkSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -57,7 +56,7 @@ function filterKey(spec: RuntimeSpec, runtime: OciRuntime): string | undefined {
   const profile = spec.linux.seccomp;
   if (profile === undefined || basename(runtime.path) !== "crun") return undefined;
   const { mtimeMs, size } = statSync(runtime.path);
-  return createHash("sha256")
+  return new Bun.CryptoHasher("sha256")
     .update(JSON.stringify([profile, runtime.path, mtimeMs, size, release()]))
     .digest("hex");
 }

@@ -87,7 +87,8 @@ export class RecordedSnapshotter implements Snapshotter {
     const directory = this.#records.condemn(key);
     if (directory === undefined) return;
     faultPoint("snapshot:condemned");
-    this.#destroy(directory);
+    using claimed = this.#claim(directory);
+    if (claimed !== undefined) this.#destroy(directory);
   }
 
   async condemn(key: string): Promise<void> {

@@ -6,7 +6,6 @@
  *
  * A row is there before its directory and goes after it, so that a directory without a row is always garbage.
  */
-import { randomBytes } from "node:crypto";
 import { Conflict, NotFound } from "../core/errors.ts";
 import type { State } from "../state/state.ts";
 import type { SnapshotInfo } from "./snapshotter.ts";
@@ -163,5 +162,7 @@ const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
 
 /** Ten characters, 50 random bits: short, because overlay names each lower directory in its options. */
 function shortName(): string {
-  return Array.from(randomBytes(10), (byte) => alphabet.charAt(byte & 31)).join("");
+  return Array.from(crypto.getRandomValues(new Uint8Array(10)), (byte) => alphabet.charAt(byte & 31)).join(
+    "",
+  );
 }

@@ -636,12 +636,13 @@ async function commandAt(path: readonly string[]): Promise<Command> {
 
 /** What the flags made of a container, without names and times, and where Go has no order, in one. */
 function comparable(record: unknown): unknown {
+  const withoutIds = (text: string) => text.replace(/\b([0-9a-f]{64}|[0-9a-f]{12})\b/g, "<id>");
   const text = JSON.stringify(record, (key, value: unknown) => {
     if (["Created", "Name", "GraphDriver"].includes(key)) return undefined;
     if (Array.isArray(value) && ["Env", "Binds", "Mounts"].includes(key)) {
-      return value.map((item) => JSON.stringify(item)).sort();
+      return value.map((item) => withoutIds(JSON.stringify(item))).sort();
     }
     return value;
   });
-  return JSON.parse(text.replace(/\b([0-9a-f]{64}|[0-9a-f]{12})\b/g, "<id>"));
+  return JSON.parse(withoutIds(text));
 }

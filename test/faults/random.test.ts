@@ -120,19 +120,28 @@ test("thirty seconds of random kills under load lose nothing and leak nothing", 
     return settled ? all : undefined;
   });
   const names = new Set(rows.map(([name]) => name));
-  const lost = [...tally.promised].filter((name) => !names.has(name) && !tally.given.has(name));
-  expect(lost).toEqual([]);
+  const problems = [...tally.promised]
+    .filter((name) => !names.has(name) && !tally.given.has(name))
+    .map((name) => `${name} was promised and is lost`);
 
   // Each is what ps says it is: what runs can be entered, what does not can be started; and all can be removed.
   for (const [name = "", , state] of rows) {
-    if (state !== "running") await davit.output(["start", name]);
-    expect(await davit.output(["exec", name, "echo", "alive"])).toBe("alive");
+    const started = state === "running" ? undefined : await davit.run(["start", name]);
+    if (started !== undefined && started.code !== 0)
+      problems.push(`${name} does not start: ${started.stderr}`);
+    const entered = await davit.run(["exec", name, "echo", "alive"]);
+    if (entered.stdout !== "alive\n")
+      problems.push(`${name} was ${state} and cannot be entered: ${entered.stderr}`);
   }
-  const volumes = await davit.output(["volume", "ls", "--quiet"]);
-  if (rows.length > 0) {
-    expect(volumes.split("\n").length).toBe(rows.length);
-    await davit.output(["rm", "--force", "--volumes", ...rows.map(([name = ""]) => name)]);
+  const surplus = (await davit.output(["volume", "ls", "--quiet"]))
+    .split("\n")
+    .filter((name) => name !== "").length;
+  if (surplus !== rows.length) problems.push(`${surplus} anonymous volumes of ${rows.length} containers`);
+  for (const [name = ""] of rows) {
+    const removed = await davit.run(["rm", "--force", "--volumes", name]);
+    if (removed.code !== 0) problems.push(`${name} cannot be removed: ${removed.stderr}`);
   }
-  expect(await davit.output(["volume", "ls", "--quiet"])).toBe("");
+  for (const problem of problems) console.error(problem);
+  expect(problems).toEqual([]);
   // What is left in the kernel and on disk, the instance's end finds.
 }, 180_000);

@@ -108,5 +108,5 @@ async function takeAway(local: Local, record: ContainerRecord, filesLater: boole
 function forget(local: Local, record: ContainerRecord): string[] {
   deleteContainer(local.state, record.id);
   endOperation(local.state, record.id);
-  return forgetUses(local.state, record.id);
+  return forgetUses(local.state, record.id, record.plan);
 }

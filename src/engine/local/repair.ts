@@ -26,6 +26,7 @@ import {
   updateContainer,
 } from "../../state/containers.ts";
 import { lockIfFree } from "../../state/locks.ts";
+import { sweepVolumes } from "../../volumes/store.ts";
 import { type Local, timestamp } from "./local.ts";
 import { releaseKernelObjects } from "./release.ts";
 import { discard, removeLocked } from "./remove.ts";
@@ -33,6 +34,7 @@ import { spawnInternal, spawnRestarter } from "./restart-policy.ts";
 import { hasEnded, settleLocked } from "./settle.ts";
 import { recordRunning } from "./start.ts";
 import { isTidyOverdue } from "./tidy.ts";
+import { volumeStore } from "./volume-store.ts";
 
 const sigkill = 9;
 
@@ -58,6 +60,7 @@ async function repairShared(local: Local): Promise<void> {
   const starting = allOperations(local.state).map(({ containerId }) => containerId);
   const active = activeContainers(local.state).map(({ id }) => id);
   repairNetwork(local.state, new Set([...starting, ...active]));
+  await sweepVolumes(volumeStore(local), (id) => containerById(local.state, id as ContainerId) !== undefined);
 }
 
 /** Whoever holds the lock is at work on it already. */

@@ -2,7 +2,6 @@
  * Restart policies. Whoever settles a container's end decides; a process of its own (`davit internal restart`)
  * waits for the back-off and starts the container again. It can be killed: the next command launches another.
  */
-import { spawn } from "node:child_process";
 import type { ContainerId } from "../../core/ids.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
 import type { Local } from "./local.ts";
@@ -59,10 +58,8 @@ export function spawnRestarter(local: Local, id: ContainerId): void {
 
 /** Launches an internal verb in a process that outlives us. */
 export function spawnInternal(local: Local, verb: string, ...words: string[]): void {
-  const [program, ...args] = internalCommand(local, verb, ...words);
-  if (program === undefined) return;
-  spawn(program, args, {
-    stdio: "ignore",
+  Bun.spawn(internalCommand(local, verb, ...words), {
+    stdio: ["ignore", "ignore", "ignore"],
     detached: true,
     cwd: "/",
     env: { PATH: local.searchPath },

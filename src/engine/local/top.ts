@@ -1,5 +1,4 @@
 /** `docker top`: the host's ps, asked for the container's processes only. */
-import { spawnSync } from "node:child_process";
 import { InvalidParameter, SystemFailure, Unavailable } from "../../core/errors.ts";
 import type { ContainerTopResponse } from "../../core/objects.ts";
 import { containerCgroup, containerPids } from "../../runtime/cgroups.ts";
@@ -25,15 +24,14 @@ export async function top(
 
 function runPs(local: Local, psArgs: string): string {
   const words = psArgs.split(/\s+/).filter((word) => word !== "");
-  const { error, status, stdout, stderr } = spawnSync("ps", words, {
+  const program = Bun.which("ps", { PATH: local.searchPath });
+  if (program === null) throw new Unavailable("ps is not installed: it comes in the package `procps`");
+  const { exitCode, stdout, stderr } = Bun.spawnSync([program, ...words], {
     env: { PATH: local.searchPath },
-    encoding: "utf8",
     maxBuffer: 64 * 1024 * 1024,
   });
-  if (error !== undefined)
-    throw new Unavailable(`ps cannot be run (package procps): ${error.message}`, { cause: error });
-  if (status !== 0) throw new SystemFailure(`ps: exit status ${status}: ${stderr.trim()}`);
-  return stdout;
+  if (exitCode !== 0) throw new SystemFailure(`ps: exit status ${exitCode}: ${stderr.toString().trim()}`);
+  return stdout.toString();
 }
 
 /** Rows of ps whose PID column names one of ours. The last column keeps its spaces. */
