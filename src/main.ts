@@ -36,16 +36,18 @@ function selfCommand(): string[] {
 }
 
 /**
- * -H; else roots that were named mean the engine in this process; else DAVIT_HOST; else roots in the environment;
+ * -H; else flags of the engine in this process mean that one; else DAVIT_HOST; else roots in the environment;
  * else DOCKER_HOST, so that davit follows where docker would go.
  */
 function hostOf(choice: EngineChoice): string | undefined {
-  const hasRoots = choice.dataRoot !== undefined || choice.execRoot !== undefined;
+  const isHere = [choice.dataRoot, choice.execRoot, choice.storageDriver].some((word) => word !== undefined);
   if (choice.host !== undefined) {
-    if (hasRoots) throw new CommandError("conflicting options: --host and --data-root or --exec-root");
+    if (isHere) {
+      throw new CommandError("conflicting options: --host and --data-root, --exec-root or --storage-driver");
+    }
     return choice.host;
   }
-  if (hasRoots) return undefined;
+  if (isHere) return undefined;
   const { DAVIT_HOST, DAVIT_DATA_ROOT, DAVIT_EXEC_ROOT, DOCKER_HOST } = process.env;
   if (DAVIT_HOST) return DAVIT_HOST;
   if (DAVIT_DATA_ROOT || DAVIT_EXEC_ROOT) return undefined;
@@ -68,7 +70,12 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
     );
   }
   const { openLocalEngine } = await import("./engine/local/index.ts");
-  const engine = await openLocalEngine({ instance: instanceOf(choice), self: selfCommand(), searchPath });
+  const engine = await openLocalEngine({
+    instance: instanceOf(choice),
+    self: selfCommand(),
+    searchPath,
+    ...(choice.storageDriver === undefined ? {} : { storageDriver: choice.storageDriver }),
+  });
   // Never closed: the end of this process lets go of everything, without the checkpoint that a close would cost.
   return { ...engine, close: async () => {} };
 }

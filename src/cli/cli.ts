@@ -16,6 +16,7 @@ export interface EngineChoice {
   host: string | undefined;
   dataRoot: string | undefined;
   execRoot: string | undefined;
+  storageDriver: string | undefined;
 }
 
 export interface CliOptions {
@@ -55,6 +56,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
       host: global.host.value || undefined,
       dataRoot: global.dataRoot.value || undefined,
       execRoot: global.execRoot.value || undefined,
+      storageDriver: global.storageDriver.value || undefined,
     };
     const invocation: Omit<Invocation, "args"> = {
       io,
@@ -111,6 +113,9 @@ export function globalFlags() {
       shownDefault: '"/var/lib/davit"',
     }),
     execRoot: flags.string("exec-root", "Directory of what runs now", { shownDefault: '"/run/davit"' }),
+    storageDriver: flags.string("storage-driver", "How a new data root keeps layers: overlay2 or vfs", {
+      shownDefault: "overlay2",
+    }),
     debug: flags.bool("debug", "Show the cause of failures", { short: "D" }),
     version: flags.bool("version", "Print version information and quit", { short: "v" }),
   };

@@ -25,9 +25,11 @@ import {
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { hasErrno, NotFound, SystemFailure } from "../core/errors.ts";
 import { type Digest, isDigest, randomId } from "../core/ids.ts";
+import { linuxError } from "../linux/libc.ts";
 import { isAlive, startTimeOf } from "../linux/processes.ts";
 import { Hasher } from "./hasher.ts";
 import { BlobWriter, type IngestedBlob } from "./ingest.ts";
@@ -109,8 +111,13 @@ export function openContent(dataRoot: string): ContentStore {
     writeIndex: (text) => {
       makeLayout(path, blobs);
       const temporary = join(path, `index.json.${process.pid}`);
-      writeFileSync(temporary, text);
-      renameSync(temporary, join(path, "index.json"));
+      try {
+        writeFileSync(temporary, text);
+        renameSync(temporary, join(path, "index.json"));
+      } catch (error) {
+        rmSync(temporary, { force: true });
+        throw hasErrno(error, "ENOSPC") ? linuxError("write", constants.errno.ENOSPC, temporary) : error;
+      }
     },
   };
 }

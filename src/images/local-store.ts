@@ -3,7 +3,7 @@
  * under the "images" lock, makes all of it durable with one sync, and records it in one transaction. A failure or a
  * kill before that transaction leaves only what the next command collects.
  */
-import { hasErrno, InvalidParameter, SystemFailure } from "../core/errors.ts";
+import { InvalidParameter } from "../core/errors.ts";
 import { faultPoint } from "../core/fault.ts";
 import { type ChainId, type Digest, randomId } from "../core/ids.ts";
 import { syncFileSystem } from "../linux/disks.ts";
@@ -62,7 +62,7 @@ export function localStoreSink(
         return await store(stores, session, pending, options);
       } catch (error) {
         await undo(stores, session);
-        throw hasErrno(error, "SQLITE_FULL") ? databaseFull(stores.state, error) : error;
+        throw error;
       }
     },
   };
@@ -78,10 +78,6 @@ async function undo(stores: ImageStores, session: IngestSession): Promise<void> 
     // What made the commit fail may hinder this too, and is what the user must hear of: the next command collects.
     session.abandon();
   }
-}
-
-function databaseFull(state: State, cause: unknown): SystemFailure {
-  return new SystemFailure(`write ${state.instance.dataRoot}/davit.db: no space left on device`, { cause });
 }
 
 async function store(

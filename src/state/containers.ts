@@ -21,7 +21,18 @@ export type ContainerState =
   | { status: "running" | "paused"; process: ProcessIdentity; monitor: ProcessIdentity; bootId: string }
   | { status: "restarting"; restartAt: number }
   | { status: "exited" }
-  | { status: "removing" };
+  | RemovingState;
+
+/** Everything that whoever finishes a removal must know. */
+export interface RemovingState {
+  status: "removing";
+  /** Its anonymous volumes go with it. */
+  volumes: boolean;
+  /** Those volumes, once its references to them are gone from the database. */
+  anonymous?: string[];
+  /** A creation that did not get to its end is undone: nobody ever saw it. */
+  neverMade?: boolean;
+}
 
 export interface ContainerRecord {
   id: ContainerId;

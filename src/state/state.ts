@@ -7,7 +7,7 @@
 import { Database } from "bun:sqlite";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { SystemFailure } from "../core/errors.ts";
+import { hasErrno, SystemFailure } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
 import { migrations } from "./schema.ts";
 
@@ -21,24 +21,48 @@ export interface State {
   close(): void;
 }
 
+/**
+ * Pages that the log may hold before a commit carries them over into the database, with two fsyncs. A command that is
+ * the only one to have the database open reads the whole log first, so it is kept short; conmon's exit command, for
+ * which nobody waits, keeps it shorter, so that others seldom have to.
+ */
+const logPages = { command: 240, background: 48 } as const;
+
 /** Opens, and on first use makes, the instance's database and directories. */
-export function openState(instance: Instance): State {
+export function openState(instance: Instance, role: keyof typeof logPages = "command"): State {
   mkdirSync(instance.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(join(instance.execRoot, "locks"), { recursive: true, mode: 0o711 });
   const path = join(instance.dataRoot, "davit.db");
-  const db = new Database(path, { create: true, strict: true });
-  db.run("PRAGMA busy_timeout = 20000");
-  db.run("PRAGMA synchronous = NORMAL");
-  migrate(db, path);
+  const db = namingFullDisk(path, () => openDatabase(path, role));
   return {
     instance,
     db,
-    transaction: (work) => db.transaction(work).immediate(),
+    transaction: (work) => namingFullDisk(path, () => db.transaction(work).immediate()),
     makeDurable: () => {
       db.run("PRAGMA wal_checkpoint(PASSIVE)");
     },
     close: () => db.close(),
   };
+}
+
+function openDatabase(path: string, role: keyof typeof logPages): Database {
+  const db = new Database(path, { create: true, strict: true });
+  db.run("PRAGMA busy_timeout = 20000");
+  db.run("PRAGMA synchronous = NORMAL");
+  db.run(`PRAGMA wal_autocheckpoint = ${logPages[role]}`);
+  migrate(db, path);
+  return db;
+}
+
+/** SQLite's own "database or disk is full" does not say which disk. */
+function namingFullDisk<Result>(path: string, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    // Its shared-memory file is made anew by the first process that opens the database: without room, an I/O error.
+    if (!hasErrno(error, "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE")) throw error;
+    throw new SystemFailure(`write ${path}: no space left on device`, { cause: error });
+  }
 }
 
 function migrate(db: Database, path: string): void {

@@ -1,7 +1,7 @@
 /** Chooses the storage driver of an instance. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { InvalidParameter } from "../core/errors.ts";
+import { Conflict, InvalidParameter } from "../core/errors.ts";
 import type { State } from "../state/state.ts";
 import { overlay2Backend, probeOverlay2 } from "./overlay2.ts";
 import { RecordedSnapshotter } from "./recorded-snapshotter.ts";
@@ -12,14 +12,20 @@ export const storageDrivers = ["overlay2", "vfs"] as const;
 export type StorageDriver = (typeof storageDrivers)[number];
 
 /**
- * The snapshotter of this instance: `driver` if given, else the one that its data root was used with, else
+ * The snapshotter of this instance: the one that its data root was used with, else `driver` if given, else
  * overlay2. What a driver needs is tried once, before its first use; later calls cost one lstat.
- * @throws InvalidParameter for an unknown driver; Unavailable, naming what is missing and the way out, when the
+ * @throws InvalidParameter for an unknown driver; Conflict for another than the data root's; Unavailable, naming what is missing and the way out, when the
  * driver cannot work here.
  */
 export function openSnapshotter(state: State, driver: string | undefined): Snapshotter {
   const { dataRoot } = state.instance;
-  const chosen = driver ?? storageDrivers.find((name) => existsSync(join(dataRoot, name))) ?? "overlay2";
+  const used = storageDrivers.find((name) => existsSync(join(dataRoot, name)));
+  const chosen = driver ?? used ?? "overlay2";
+  if (used !== undefined && chosen !== used && storageDrivers.some((name) => name === chosen)) {
+    throw new Conflict(
+      `${dataRoot} keeps its images and containers with ${used}: use another --data-root for ${chosen}`,
+    );
+  }
   switch (chosen) {
     case "overlay2":
       if (!existsSync(join(dataRoot, "overlay2"))) probeOverlay2(dataRoot);

@@ -61,10 +61,17 @@ const defaultTimeout = 60_000;
 /** What the kernel and conmon need to let go of a container that is gone. */
 const patience = 5_000;
 
+export interface InstanceOptions {
+  /** Whether it has `davit-busybox:latest` from the start; it has. */
+  busybox?: boolean;
+  /** Elsewhere than in the instance's directory, for a file system of its own; not removed with the instance. */
+  dataRoot?: string;
+}
+
 /** @throws at dispose, when something of a removed container is still there. */
-export async function newInstance(options: { busybox?: boolean } = {}): Promise<DavitInstance> {
+export async function newInstance(options: InstanceOptions = {}): Promise<DavitInstance> {
   const directory = mkdtempSync(join(tmpdir(), "davit-test-"));
-  const instance = describeInstance(join(directory, "data"), join(directory, "exec"));
+  const instance = describeInstance(options.dataRoot ?? join(directory, "data"), join(directory, "exec"));
   const env = { DAVIT_DATA_ROOT: instance.dataRoot, DAVIT_EXEC_ROOT: instance.execRoot };
   const spawned: Spawned[] = [];
   const engines: Engine[] = [];

@@ -83,6 +83,8 @@ async function runContainer(engine: Engine, io: Io, id: string, options: RunOpti
   // Attached and waiting before it starts: nothing that it does is missed.
   const streams = await containers.attach(id, { stream: true, stdin, stdout, stderr });
   const wait = await containers.wait(id, isRemoved ? "removed" : "next-exit");
+  // Should it fail while the session still goes on, that is told when the session has ended.
+  wait.result.catch(() => {});
   const insistence = Promise.withResolvers<never>();
   const stopProxy = options.sigProxy
     ? proxySignals(io, engine, id, () =>

@@ -74,6 +74,8 @@ async function startAttached(
   try {
     const streams = await containers.attach(id, { stream: true, stdin, stdout: true, stderr: true });
     const wait = await containers.wait(id, HostConfig.AutoRemove === true ? "removed" : "next-exit");
+    // Should it fail while the session still goes on, that is told when the session has ended.
+    wait.result.catch(() => {});
     try {
       await Promise.race([containers.start(id), insistence.promise]);
     } catch (error) {

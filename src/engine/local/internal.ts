@@ -3,10 +3,10 @@ import { DavitError, InvalidParameter, messageOf } from "../../core/errors.ts";
 import type { ContainerId } from "../../core/ids.ts";
 import type { Instance } from "../../core/instance.ts";
 import { beginOperation, containerById, endOperation, updateContainer } from "../../state/containers.ts";
-import { lock } from "../../state/locks.ts";
 import { openState } from "../../state/state.ts";
 import { type Local, makeLocal } from "./local.ts";
-import { settle } from "./settle.ts";
+import { lockContainer } from "./lock-container.ts";
+import { settleLocked } from "./settle.ts";
 import { startLocked } from "./start.ts";
 import { tidyAfter, tidyAll } from "./tidy.ts";
 
@@ -23,12 +23,10 @@ export async function runInternal(args: readonly string[], options: InternalOpti
     throw new InvalidParameter("internal verbs need a container id");
   }
   // Not closed: a close would cost a checkpoint, and the process ends here anyway.
-  const local = makeLocal({ ...options, state: openState(options.instance) });
+  const local = makeLocal({ ...options, state: openState(options.instance, "background") });
   switch (verb) {
     case "exit":
-      await settle(local, id as ContainerId);
-      await tidyAfter(local, id as ContainerId);
-      return 0;
+      return await afterExit(local, id as ContainerId);
     case "restart":
       return await restartByPolicy(local, id as ContainerId);
     case "tidy":
@@ -37,6 +35,17 @@ export async function runInternal(args: readonly string[], options: InternalOpti
     default:
       throw new InvalidParameter(`unknown internal verb: ${verb}`);
   }
+}
+
+/**
+ * The container has ended. Whoever else records its end and removes it, when we have the lock it is done: what is
+ * left are the files of a container that is gone.
+ */
+async function afterExit(local: Local, id: ContainerId): Promise<number> {
+  using _ = await lockContainer(local, id);
+  await settleLocked(local, id);
+  await tidyAfter(local, id);
+  return 0;
 }
 
 /** Sleeps out the back-off, without the lock so that a stop can come in between, and starts the container again. */
@@ -50,7 +59,7 @@ async function restartByPolicy(local: Local, id: ContainerId): Promise<number> {
     endOperation(local.state, id);
     return 0;
   }
-  using _ = await lock(local.instance, `container-${id}`);
+  using _ = await lockContainer(local, id);
   const now = containerById(local.state, id);
   if (now?.state.status !== "restarting") {
     endOperation(local.state, id);

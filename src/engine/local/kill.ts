@@ -7,9 +7,9 @@ import {
   containerById,
   updateContainer,
 } from "../../state/containers.ts";
-import { lock } from "../../state/locks.ts";
 import { signalNumber } from "./configuration.ts";
 import { containerEvent, type Local } from "./local.ts";
+import { lockContainer } from "./lock-container.ts";
 import { findContainer } from "./lookup.ts";
 import { thaw } from "./pause.ts";
 import { settle } from "./settle.ts";
@@ -62,7 +62,7 @@ export async function signalContainer(
 
 /** Writes down, before the signal goes out, that the restart policy is to leave it alone. */
 export async function noteUsersStop(local: Local, record: ContainerRecord): Promise<void> {
-  using _ = await lock(local.instance, `container-${record.id}`);
+  using _ = await lockContainer(local, record.id);
   local.state.transaction(() => {
     const now = containerById(local.state, record.id);
     if (now !== undefined) updateContainer(local.state, { ...now, stoppedByUser: true });
@@ -85,7 +85,7 @@ export async function killAndWait(local: Local, record: ContainerRecord): Promis
 
 /** Ends the wait of a container that its policy was about to restart. */
 export async function cancelRestart(local: Local, record: ContainerRecord): Promise<void> {
-  using _ = await lock(local.instance, `container-${record.id}`);
+  using _ = await lockContainer(local, record.id);
   local.state.transaction(() => {
     const now = containerById(local.state, record.id);
     if (now?.state.status !== "restarting") return;

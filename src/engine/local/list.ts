@@ -7,7 +7,7 @@ import { allContainers, type ContainerRecord } from "../../state/containers.ts";
 import type { Filters, ListContainersOptions } from "../engine.ts";
 import { liveState } from "./kill.ts";
 import type { Local } from "./local.ts";
-import { findContainer } from "./lookup.ts";
+import { findContainer, isHidden } from "./lookup.ts";
 import { sizes } from "./sizes.ts";
 import { statusLine, statusOf } from "./status.ts";
 
@@ -20,7 +20,7 @@ export async function list(local: Local, options: ListContainersOptions = {}): P
     options.all === true || limit > 0 || filters.status !== undefined || filters.exited !== undefined;
   const rows: ContainerSummary[] = [];
   for (const record of allContainers(local.state)) {
-    if (record.state.status === "creating") continue;
+    if (isHidden(record)) continue;
     if (!all && liveState(record) === undefined && record.state.status !== "restarting") continue;
     if (!matches(record)) continue;
     rows.push(await summarize(local, record, options.size === true));

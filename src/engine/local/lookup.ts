@@ -14,10 +14,15 @@ import type { State } from "../../state/state.ts";
  */
 export function findContainer(state: State, reference: string): ContainerRecord {
   const found = search(state, reference);
-  if (found === undefined || found.state.status === "creating") {
+  if (found === undefined || isHidden(found)) {
     throw new NotFound(`No such container: ${reference}`);
   }
   return found;
+}
+
+/** Being made, or being unmade before it ever was. */
+export function isHidden({ state }: ContainerRecord): boolean {
+  return state.status === "creating" || (state.status === "removing" && state.neverMade === true);
 }
 
 function search(state: State, reference: string): ContainerRecord | undefined {

@@ -3,14 +3,14 @@ import { Conflict, SystemFailure } from "../../core/errors.ts";
 import { pauseContainer, resumeContainer } from "../../runtime/runtimes.ts";
 import { type ContainerRecord, containerById, updateContainer } from "../../state/containers.ts";
 import { appendEvent, ringBell } from "../../state/events.ts";
-import { lock } from "../../state/locks.ts";
 import { containerEvent, type Local } from "./local.ts";
+import { lockContainer } from "./lock-container.ts";
 import { findContainer } from "./lookup.ts";
 import { settleLocked } from "./settle.ts";
 
 export async function pause(local: Local, reference: string): Promise<void> {
   const { id } = findContainer(local.state, reference);
-  using _ = await lock(local.instance, `container-${id}`);
+  using _ = await lockContainer(local, id);
   const record = (await settleLocked(local, id)) ?? findContainer(local.state, reference);
   const { state } = record;
   if (state.status === "paused") throw new Conflict(`container ${id} is already paused`);
@@ -21,7 +21,7 @@ export async function pause(local: Local, reference: string): Promise<void> {
 
 export async function unpause(local: Local, reference: string): Promise<void> {
   const { id } = findContainer(local.state, reference);
-  using _ = await lock(local.instance, `container-${id}`);
+  using _ = await lockContainer(local, id);
   const record = (await settleLocked(local, id)) ?? findContainer(local.state, reference);
   if (record.state.status !== "paused") throw new SystemFailure(`container ${id} is not paused`);
   await resumeContainer(local.runtime(record.runtime), id);

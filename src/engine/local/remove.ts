@@ -4,19 +4,21 @@
  */
 import { Conflict } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
+import type { ContainerId } from "../../core/ids.ts";
 import { collectForgottenLayers } from "../../images/collect.ts";
 import {
   beginOperation,
   type ContainerRecord,
   deleteContainer,
   endOperation,
+  type RemovingState,
   updateContainer,
 } from "../../state/containers.ts";
 import { appendEvent, ringBell } from "../../state/events.ts";
-import { lock } from "../../state/locks.ts";
 import { forgetUses, removeUnused } from "../../volumes/store.ts";
 import { killAndWait } from "./kill.ts";
 import { containerEvent, type Local } from "./local.ts";
+import { lockContainer } from "./lock-container.ts";
 import { findContainer } from "./lookup.ts";
 import { settle, settleLocked } from "./settle.ts";
 import { removeDirectories, removeLockFile } from "./tidy.ts";
@@ -26,8 +28,6 @@ export interface RemoveOptions {
   force?: boolean;
   /** Its anonymous volumes too. */
   volumes?: boolean;
-  /** Leave its files to `tidyAfter`, which conmon's exit command calls: somebody waits for us. */
-  filesLater?: boolean;
 }
 
 export async function remove(local: Local, reference: string, options: RemoveOptions = {}): Promise<void> {
@@ -40,15 +40,13 @@ export async function remove(local: Local, reference: string, options: RemoveOpt
       if (options.force !== true) throw stillRuns(record, reference);
       await killAndWait(local, record);
     }
-    using _ = await lock(local.instance, `container-${id}`);
+    using _ = await lockContainer(local, id);
     const now = await settleLocked(local, id);
-    if (now === undefined) {
-      removeLockFile(local.instance, id);
-      return;
-    }
+    if (now === undefined) return;
     // Started again between the kill and the lock: once more.
     if (now.state.status === "running" || now.state.status === "paused") continue;
-    await removeLocked(local, now, options);
+    beginRemoval(local, now, { status: "removing", volumes: options.volumes === true });
+    await finishRemoval(local, now);
     return;
   }
 }
@@ -63,50 +61,72 @@ function stillRuns(record: ContainerRecord, reference: string): Conflict {
   );
 }
 
-/** Removes a container that does not run, for a caller who holds its lock. */
-export async function removeLocked(
-  local: Local,
-  record: ContainerRecord,
-  options: RemoveOptions,
-): Promise<void> {
-  record.state = { status: "removing" };
+/** Writes down that the container goes, and how. Part of a transaction of the caller's, if there is one. */
+export function beginRemoval(local: Local, record: ContainerRecord, state: RemovingState): void {
+  record.state = state;
   local.state.transaction(() => {
     beginOperation(local.state, { containerId: record.id, verb: "remove", owner: local.me });
     updateContainer(local.state, record);
   });
-  faultPoint("remove:recorded");
-  await takeAway(local, record, options.filesLater === true);
-  const anonymous = local.state.transaction(() => {
-    appendEvent(local.state, containerEvent(record, "destroy"));
-    return forget(local, record);
-  });
-  faultPoint("remove:forgotten");
-  ringBell(local.instance);
-  if (options.volumes === true) await removeUnused(volumeStore(local), anonymous);
-  if (options.filesLater === true) return;
-  removeLockFile(local.instance, record.id);
-  await collectForgottenLayers(local);
 }
 
 /** Undoes a `create` that did not get to its end: as if it had never been. */
 export async function discard(local: Local, record: ContainerRecord): Promise<void> {
-  await takeAway(local, record, false);
-  const anonymous = local.state.transaction(() => forget(local, record));
-  await removeUnused(volumeStore(local), anonymous);
-  removeLockFile(local.instance, record.id);
+  beginRemoval(local, record, { status: "removing", volumes: true, neverMade: true });
+  await finishRemoval(local, record);
 }
 
-/** It does not run: what it held in the kernel went with its end, and its root is unmounted with its snapshot. */
-async function takeAway(local: Local, record: ContainerRecord, filesLater: boolean): Promise<void> {
+/**
+ * Takes away what is left of a container that is marked `removing`, for a caller who holds its lock. It does not run:
+ * what it held in the kernel went with its end. Every step may be done again.
+ * @param options.filesLater leave its files to `tidyAfter`, which conmon's exit command calls: somebody waits for us.
+ */
+export async function finishRemoval(
+  local: Local,
+  record: ContainerRecord,
+  options: { filesLater?: boolean } = {},
+): Promise<void> {
+  const filesLater = options.filesLater === true;
+  faultPoint("remove:recorded");
   if (filesLater) await local.snapshots.condemn(record.id);
   else await local.snapshots.remove(record.id);
   faultPoint("remove:snapshot");
   if (!filesLater) removeDirectories(local.instance, record.id);
+  await removeAnonymousVolumes(local, record);
+  faultPoint("remove:volumes");
+  local.state.transaction(() => {
+    deleteContainer(local.state, record.id);
+    if (filesLater) endOperation(local.state, record.id);
+    if (!isNeverMade(record)) appendEvent(local.state, containerEvent(record, "destroy"));
+  });
+  faultPoint("remove:forgotten");
+  ringBell(local.instance);
+  if (filesLater) return;
+  finishForgotten(local, record.id);
+  await collectForgottenLayers(local);
 }
 
-/** @returns its anonymous volumes that nobody else refers to. */
-function forget(local: Local, record: ContainerRecord): string[] {
-  deleteContainer(local.state, record.id);
-  endOperation(local.state, record.id);
-  return forgetUses(local.state, record.id, record.plan);
+/** The very last of a removal: the record is gone already. */
+export function finishForgotten(local: Local, id: ContainerId): void {
+  removeLockFile(local.instance, id);
+  endOperation(local.state, id);
+}
+
+/** Forgets its volumes; takes along those that nobody but it ever had a name for, if that was asked for. */
+async function removeAnonymousVolumes(local: Local, record: ContainerRecord): Promise<void> {
+  const { state } = record;
+  if (state.status !== "removing") return;
+  const anonymous =
+    state.anonymous ??
+    local.state.transaction(() => {
+      const names = forgetUses(local.state, record.id, record.plan);
+      record.state = { ...state, anonymous: names };
+      updateContainer(local.state, record);
+      return names;
+    });
+  if (state.volumes) await removeUnused(volumeStore(local), anonymous);
+}
+
+function isNeverMade(record: ContainerRecord): boolean {
+  return record.state.status === "removing" && record.state.neverMade === true;
 }

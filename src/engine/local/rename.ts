@@ -2,9 +2,9 @@
 import { InvalidParameter } from "../../core/errors.ts";
 import { containerById, containerByName, updateContainer } from "../../state/containers.ts";
 import { appendEvent, ringBell } from "../../state/events.ts";
-import { lock } from "../../state/locks.ts";
 import { nameTaken } from "./create.ts";
 import { containerEvent, type Local } from "./local.ts";
+import { lockContainer } from "./lock-container.ts";
 import { findContainer } from "./lookup.ts";
 import { parseContainerName } from "./names.ts";
 
@@ -12,7 +12,7 @@ export async function rename(local: Local, reference: string, newName: string): 
   if (newName === "") throw new InvalidParameter("Neither old nor new names may be empty");
   const { id } = findContainer(local.state, reference);
   const name = parseContainerName(newName);
-  using _ = await lock(local.instance, `container-${id}`);
+  using _ = await lockContainer(local, id);
   local.state.transaction(() => {
     const record = containerById(local.state, id) ?? findContainer(local.state, reference);
     if (record.name === name) {

@@ -20,7 +20,6 @@ import {
   type ContainerState,
   containerById,
   endOperation,
-  type Operation,
   operationOn,
   type ProcessIdentity,
   updateContainer,
@@ -29,20 +28,23 @@ import { lockIfFree } from "../../state/locks.ts";
 import { sweepVolumes } from "../../volumes/store.ts";
 import { type Local, timestamp } from "./local.ts";
 import { releaseKernelObjects } from "./release.ts";
-import { discard, removeLocked } from "./remove.ts";
+import { discard, finishForgotten, finishRemoval } from "./remove.ts";
 import { spawnInternal, spawnRestarter } from "./restart-policy.ts";
 import { hasEnded, settleLocked } from "./settle.ts";
 import { recordRunning } from "./start.ts";
-import { isTidyOverdue } from "./tidy.ts";
+import { isTidyOverdue, removeDirectories } from "./tidy.ts";
 import { volumeStore } from "./volume-store.ts";
 
 const sigkill = 9;
 
 export async function repair(local: Local): Promise<void> {
   let repaired = false;
-  for (const operation of allOperations(local.state)) {
-    if (isAlive(operation.owner.pid, operation.owner.started)) continue;
-    await repairOperation(local, operation);
+  for (const { containerId, owner } of allOperations(local.state)) {
+    if (isAlive(owner.pid, owner.started)) continue;
+    // Whoever holds the lock is at work on it already.
+    using held = lockIfFree(local.instance, `container-${containerId}`);
+    if (held === undefined) continue;
+    await repairOperation(local, containerId);
     repaired = true;
   }
   for (const record of activeContainers(local.state)) {
@@ -60,6 +62,7 @@ async function repairShared(local: Local): Promise<void> {
   const starting = allOperations(local.state).map(({ containerId }) => containerId);
   const active = activeContainers(local.state).map(({ id }) => id);
   repairNetwork(local.state, new Set([...starting, ...active]));
+  await local.snapshots.sweep(() => true);
   await sweepVolumes(volumeStore(local), (id) => containerById(local.state, id as ContainerId) !== undefined);
 }
 
@@ -76,23 +79,21 @@ function adoptRestart(local: Local, record: ContainerRecord): void {
   spawnRestarter(local, record.id);
 }
 
-async function repairOperation(local: Local, operation: Operation): Promise<void> {
-  const id = operation.containerId;
-  using held = lockIfFree(local.instance, `container-${id}`);
-  if (held === undefined) return;
-  // Read again under the lock: another command may have repaired it meanwhile.
+/** Finishes or undoes what a dead process had begun on a container, for a caller who holds the container's lock. */
+export async function repairOperation(local: Local, id: ContainerId): Promise<void> {
   const now = operationOn(local.state, id);
   if (now === undefined || isAlive(now.owner.pid, now.owner.started)) return;
   const record = containerById(local.state, id);
   if (record === undefined) {
-    endOperation(local.state, id);
+    removeDirectories(local.instance, id);
+    finishForgotten(local, id);
     return;
   }
   switch (now.verb) {
     case "create":
       return await discard(local, record);
     case "remove":
-      return await removeLocked(local, record, { volumes: record.hostConfig.AutoRemove === true });
+      return await finishRemoval(local, record);
     case "start":
       return await repairStart(local, record);
     case "restart":
@@ -121,6 +122,8 @@ async function repairStart(local: Local, record: ContainerRecord): Promise<void>
   }
   await endLaunch(bundle);
   await releaseKernelObjects(local, record);
+  // What a runtime that was killed in the middle does not know any more itself.
+  rmSync(join(local.runtime(record.runtime).stateDirectory, record.id), { recursive: true, force: true });
   rmSync(bundle, { recursive: true, force: true });
   undoRecord(local, record);
 }
@@ -135,10 +138,13 @@ async function hasRun(local: Local, record: ContainerRecord, process: ProcessIde
 
 /** Ends a conmon that is still about to create the container, and the runtime that it has called. */
 async function endLaunch(bundle: string): Promise<void> {
-  for (const pid of processesWithArgument(bundle)) {
-    using handle = openProcess(pid);
-    handle?.signal(sigkill);
-    await handle?.ended();
+  // Until a look finds none: one may have forked while we looked.
+  for (let pids = processesWithArgument(bundle); pids.length > 0; pids = processesWithArgument(bundle)) {
+    for (const pid of pids) {
+      using handle = openProcess(pid);
+      handle?.signal(sigkill);
+      await handle?.ended();
+    }
   }
 }
 

@@ -19,12 +19,11 @@ import {
   updateContainer,
 } from "../../state/containers.ts";
 import { appendEvent, ringBell } from "../../state/events.ts";
-import { lock } from "../../state/locks.ts";
 import { containerEvent, type Local, timestamp } from "./local.ts";
+import { lockContainer } from "./lock-container.ts";
 import { releaseKernelObjects } from "./release.ts";
-import { removeLocked } from "./remove.ts";
+import { beginRemoval, finishRemoval } from "./remove.ts";
 import { nextRestart, spawnRestarter } from "./restart-policy.ts";
-import { removeLockFile } from "./tidy.ts";
 
 /** Docker's exit code for a container whose end nobody saw. */
 const unknownExitCode = 255;
@@ -37,11 +36,8 @@ const sigkill = 9;
 export async function settle(local: Local, id: ContainerId): Promise<ContainerRecord | undefined> {
   const before = containerById(local.state, id);
   if (before === undefined || !hasEnded(local, before.state)) return before;
-  using _ = await lock(local.instance, `container-${id}`);
-  const after = await settleLocked(local, id);
-  // Removed by somebody else while we waited: our look at the lock has made its file again.
-  if (after === undefined) removeLockFile(local.instance, id);
-  return after;
+  using _ = await lockContainer(local, id);
+  return await settleLocked(local, id);
 }
 
 /** True when the records say that it runs and the kernel says that it does not. */
@@ -65,11 +61,15 @@ export async function settleLocked(local: Local, id: ContainerId): Promise<Conta
   // A file's time comes from a coarser clock, some milliseconds behind.
   record.finishedAt = timestamp(Math.max(exit.finishedAt, Date.parse(record.startedAt)));
   const restart = nextRestart(record);
+  const goes = record.hostConfig.AutoRemove === true && restart === undefined;
+  // While conmon lives its exit command is still to come, and can take the files.
+  const filesLater = goes && monitorLives(record);
   record.state =
     restart === undefined ? { status: "exited" } : { status: "restarting", restartAt: restart.at };
   if (restart !== undefined) record.restartDelay = restart.delay;
   local.state.transaction(() => {
     updateContainer(local.state, record);
+    if (goes) beginRemoval(local, record, { status: "removing", volumes: true });
     if (restart !== undefined) {
       beginOperation(local.state, { containerId: id, verb: "restart", owner: local.me });
     }
@@ -78,14 +78,19 @@ export async function settleLocked(local: Local, id: ContainerId): Promise<Conta
   });
   faultPoint("settle:recorded");
 
-  if (record.hostConfig.AutoRemove === true && restart === undefined) {
-    await removeLocked(local, record, { volumes: true, filesLater: true });
+  if (goes) {
+    await finishRemoval(local, record, { filesLater });
     return undefined;
   }
   rmSync(bundlePath(local.instance, id), { recursive: true, force: true });
   if (restart !== undefined) spawnRestarter(local, id);
   ringBell(local.instance);
   return record;
+}
+
+function monitorLives({ state }: ContainerRecord): boolean {
+  const runs = state.status === "running" || state.status === "paused";
+  return runs && isAlive(state.monitor.pid, state.monitor.started);
 }
 
 function cgroupOf(local: Local, record: ContainerRecord): string {

@@ -23,13 +23,13 @@ import {
   updateContainer,
 } from "../../state/containers.ts";
 import { appendEvent, ringBell } from "../../state/events.ts";
-import { lock } from "../../state/locks.ts";
 import { mountVolumes } from "../../volumes/activate.ts";
 import { makeBundle } from "./bundle.ts";
 import { containerEvent, type Local, timestamp } from "./local.ts";
+import { lockContainer } from "./lock-container.ts";
 import { findContainer } from "./lookup.ts";
 import { releaseKernelObjects } from "./release.ts";
-import { removeLocked } from "./remove.ts";
+import { beginRemoval, finishRemoval } from "./remove.ts";
 import { internalCommand } from "./restart-policy.ts";
 import { settleLocked } from "./settle.ts";
 import { volumeStore } from "./volume-store.ts";
@@ -37,7 +37,7 @@ import { volumeStore } from "./volume-store.ts";
 /** @throws NotModified when it runs already; StartFailure when its program cannot be run. */
 export async function start(local: Local, reference: string): Promise<void> {
   const { id } = findContainer(local.state, reference);
-  using _ = await lock(local.instance, `container-${id}`);
+  using _ = await lockContainer(local, id);
   const record = (await settleLocked(local, id)) ?? findContainer(local.state, reference);
   switch (record.state.status) {
     case "running":
@@ -172,8 +172,12 @@ async function undoStart(local: Local, record: ContainerRecord, error: unknown):
     endOperation(local.state, record.id);
     appendEvent(local.state, containerEvent(failed, "die", { exitCode: String(failed.exitCode) }));
   });
-  if (record.hostConfig.AutoRemove === true) await removeLocked(local, failed, { volumes: true });
-  else ringBell(local.instance);
+  if (record.hostConfig.AutoRemove === true) {
+    beginRemoval(local, failed, { status: "removing", volumes: true });
+    await finishRemoval(local, failed);
+  } else {
+    ringBell(local.instance);
+  }
 }
 
 async function reserveNetwork(local: Local, record: ContainerRecord): Promise<Reservation | undefined> {

@@ -17,16 +17,18 @@ const overdue = 5_000;
 /** Milliseconds after which a lock file without a container is not one of a container that is just being made. */
 const staleLock = 60_000;
 
-/** Removes the files of one container that is gone, and all condemned snapshots. */
+/** What conmon's exit command does in the end: removes the files of its container if that is gone, and of all others. */
 export async function tidyAfter(local: Local, id: ContainerId): Promise<void> {
   if (containerById(local.state, id) !== undefined) return;
-  removeDirectories(local.instance, id);
   removeLockFile(local.instance, id);
-  await local.snapshots.collect();
+  await tidyAll(local);
   await collectForgottenLayers(local);
 }
 
-/** Removes the files of all containers that are gone. */
+/**
+ * Removes the files of all containers that are gone. Directories first: condemned snapshots are what tells the next
+ * command that there is something to do.
+ */
 export async function tidyAll(local: Local): Promise<void> {
   const { instance } = local;
   const isGone = (id: string): boolean => containerById(local.state, id as ContainerId) === undefined;
