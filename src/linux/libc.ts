@@ -4,14 +4,20 @@
  *
  * `bun:ffi` reads errno reliably only right after the call, so every call goes through `check`.
  */
-import { dlopen, FFIType, ptr, read } from "bun:ffi";
+import { dlopen, type FFIFunction, FFIType, ptr, read } from "bun:ffi";
 import { constants } from "node:os";
 import { LinuxError } from "../core/errors.ts";
 
 const { i32, i64, u32, u64, ptr: pointer } = FFIType;
 
-const libc = dlopen("libc.so.6", {
+const library = "libc.so.6";
+
+/** Linked at once: a link on demand would come between a failed call and the look at its errno. */
+const { __errno_location: errnoLocation } = dlopen(library, {
   __errno_location: { args: [], returns: pointer },
+}).symbols;
+
+const signatures = {
   syscall: { args: [i64, i64, i64, i64, i64, i64, i64], returns: i64 },
   mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
   umount2: { args: [pointer, i32], returns: i32 },
@@ -74,18 +80,40 @@ const libc = dlopen("libc.so.6", {
   flistxattr: { args: [i32, pointer, u64], returns: i64 },
   fstatfs: { args: [i32, pointer], returns: i32 },
   fchdir: { args: [i32], returns: i32 },
-}).symbols;
+} as const;
 
-export const symbols = libc;
+type Symbols = ReturnType<typeof dlopen<typeof signatures>>["symbols"];
+
+/** libc's functions, each linked when it is first asked for: a command uses few of them, and linking all takes 1 ms. */
+export const symbols: Symbols = Object.create(
+  null,
+  Object.fromEntries(
+    Object.entries(signatures).map(([name, signature]) => [
+      name,
+      { configurable: true, enumerable: true, get: () => link(name, signature) },
+    ]),
+  ),
+);
+
+function link(name: string, signature: FFIFunction): unknown {
+  const linked = dlopen(library, { [name]: signature }).symbols[name];
+  Object.defineProperty(symbols, name, { value: linked });
+  return linked;
+}
 
 /** Second names of the same number, which would hide the first. */
 const aliases = new Set(["EWOULDBLOCK", "ENOTSUP"]);
 
-const errnoNames = new Map<number, string>(
-  Object.entries(constants.errno)
-    .filter(([name]) => !aliases.has(name))
-    .map(([name, value]) => [value, name]),
-);
+let errnoNames: ReadonlyMap<number, string> | undefined;
+
+function namesOfErrno(): ReadonlyMap<number, string> {
+  errnoNames ??= new Map(
+    Object.entries(constants.errno)
+      .filter(([name]) => !aliases.has(name))
+      .map(([name, value]) => [value, name]),
+  );
+  return errnoNames;
+}
 
 /** Docker and Go print errno in these words; only those that users meet are spelled out. */
 const descriptions: Record<string, string> = {
@@ -116,12 +144,12 @@ const descriptions: Record<string, string> = {
 
 /** errno of the call just made on this thread. */
 export function errno(): number {
-  const location = libc.__errno_location();
+  const location = errnoLocation();
   return location === null ? 0 : read.i32(location, 0);
 }
 
 export function errnoName(value: number): string {
-  return errnoNames.get(value) ?? `E${value}`;
+  return namesOfErrno().get(value) ?? `E${value}`;
 }
 
 /** A LinuxError for `value` (positive errno). */

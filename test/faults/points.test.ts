@@ -318,7 +318,7 @@ describe("killed during rm", () => {
   const points = [
     "remove:recorded",
     "remove:forgotten",
-    "remove:released",
+    "remove:volumes",
     "remove:snapshot",
     "snapshot:condemned",
     "snapshot:destroyed",

@@ -4,30 +4,10 @@
  */
 import type { Instance } from "../../core/instance.ts";
 import { openState } from "../../state/state.ts";
-import type { Engine } from "../engine.ts";
-import { attach } from "./attach.ts";
-import { create } from "./create.ts";
-import { createExec, inspectExec, resizeExec, startAttached, startDetached } from "./exec.ts";
+import type { Containers, Engine, Execs } from "../engine.ts";
 import { localImages } from "./images.ts";
-import { inspect } from "./inspect.ts";
-import { kill } from "./kill.ts";
-import { list } from "./list.ts";
-import { makeLocal } from "./local.ts";
-import { logs } from "./logs.ts";
-import { localNetworks } from "./networks.ts";
-import { pause, unpause } from "./pause.ts";
-import { remove } from "./remove.ts";
-import { rename } from "./rename.ts";
+import { type Local, makeLocal } from "./local.ts";
 import { repair } from "./repair.ts";
-import { resize } from "./resize.ts";
-import { start } from "./start.ts";
-import { stats } from "./stats.ts";
-import { restart, stop } from "./stop.ts";
-import { localSystem } from "./system.ts";
-import { top } from "./top.ts";
-import { volumeStore } from "./volume-store.ts";
-import { localVolumes } from "./volumes.ts";
-import { wait } from "./wait.ts";
 
 export interface LocalEngineOptions {
   instance: Instance;
@@ -44,36 +24,86 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Engi
   const local = makeLocal({ ...options, state });
   await repair(local);
   return {
-    containers: {
-      list: (query) => list(local, query),
-      create: (request, query) => create(local, request, query),
-      inspect: (id, query) => inspect(local, id, query),
-      start: (id) => start(local, id),
-      stop: (id, query) => stop(local, id, query),
-      restart: (id, query) => restart(local, id, query),
-      kill: (id, signal) => kill(local, id, signal),
-      pause: (id) => pause(local, id),
-      unpause: (id) => unpause(local, id),
-      rename: (id, name) => rename(local, id, name),
-      remove: (id, query) => remove(local, id, query),
-      wait: (id, condition, signal) => wait(local, id, condition, signal),
-      attach: (id, query) => attach(local, id, query),
-      resize: (id, size) => resize(local, id, size),
-      logs: (id, query) => logs(local, id, query),
-      top: (id, psArgs) => top(local, id, psArgs),
-      stats: (id, query) => stats(local, id, query),
-    },
-    execs: {
-      create: (id, config) => createExec(local, id, config),
-      start: (id, query) => startAttached(local, id, query),
-      startDetached: (id) => startDetached(local, id),
-      resize: (id, size) => resizeExec(local, id, size),
-      inspect: (id) => inspectExec(local, id),
-    },
+    containers: localContainers(local),
+    execs: localExecs(local),
     images: localImages(local),
-    volumes: localVolumes(volumeStore(local)),
-    networks: localNetworks(local),
-    system: localSystem(local),
+    volumes: lazyVolumes(local),
+    networks: lazyNetworks(local),
+    system: lazySystem(local),
     close: async () => state.close(),
+  };
+}
+
+/** Each verb is loaded when it is called: a command needs one or two of them. */
+function localContainers(local: Local): Containers {
+  return {
+    list: async (query) => (await import("./list.ts")).list(local, query),
+    create: async (request, query) => (await import("./create.ts")).create(local, request, query),
+    inspect: async (id, query) => (await import("./inspect.ts")).inspect(local, id, query),
+    start: async (id) => (await import("./start.ts")).start(local, id),
+    stop: async (id, query) => (await import("./stop.ts")).stop(local, id, query),
+    restart: async (id, query) => (await import("./stop.ts")).restart(local, id, query),
+    kill: async (id, signal) => (await import("./kill.ts")).kill(local, id, signal),
+    pause: async (id) => (await import("./pause.ts")).pause(local, id),
+    unpause: async (id) => (await import("./pause.ts")).unpause(local, id),
+    rename: async (id, name) => (await import("./rename.ts")).rename(local, id, name),
+    remove: async (id, query) => (await import("./remove.ts")).remove(local, id, query),
+    wait: async (id, condition, signal) => (await import("./wait.ts")).wait(local, id, condition, signal),
+    attach: async (id, query) => (await import("./attach.ts")).attach(local, id, query),
+    resize: async (id, size) => (await import("./resize.ts")).resize(local, id, size),
+    async *logs(id, query) {
+      yield* (await import("./logs.ts")).logs(local, id, query);
+    },
+    top: async (id, psArgs) => (await import("./top.ts")).top(local, id, psArgs),
+    async *stats(id, query) {
+      yield* (await import("./stats.ts")).stats(local, id, query);
+    },
+  };
+}
+
+function localExecs(local: Local): Execs {
+  return {
+    create: async (id, config) => (await import("./exec.ts")).createExec(local, id, config),
+    start: async (id, query) => (await import("./exec.ts")).startAttached(local, id, query),
+    startDetached: async (id) => (await import("./exec.ts")).startDetached(local, id),
+    resize: async (id, size) => (await import("./exec.ts")).resizeExec(local, id, size),
+    inspect: async (id) => (await import("./exec.ts")).inspectExec(local, id),
+  };
+}
+
+function lazyVolumes(local: Local): Engine["volumes"] {
+  const volumes = async () => {
+    const [{ localVolumes }, { volumeStore }] = await Promise.all([
+      import("./volumes.ts"),
+      import("./volume-store.ts"),
+    ]);
+    return localVolumes(volumeStore(local));
+  };
+  return {
+    list: async (filters) => (await volumes()).list(filters),
+    create: async (request) => (await volumes()).create(request),
+    inspect: async (name) => (await volumes()).inspect(name),
+    remove: async (name, query) => (await volumes()).remove(name, query),
+    prune: async (filters) => (await volumes()).prune(filters),
+  };
+}
+
+function lazyNetworks(local: Local): Engine["networks"] {
+  const networks = async () => (await import("./networks.ts")).localNetworks(local);
+  return {
+    list: async (filters) => (await networks()).list(filters),
+    inspect: async (id) => (await networks()).inspect(id),
+  };
+}
+
+function lazySystem(local: Local): Engine["system"] {
+  const system = async () => (await import("./system.ts")).localSystem(local);
+  return {
+    ping: async () => (await system()).ping(),
+    version: async () => (await system()).version(),
+    info: async () => (await system()).info(),
+    async *events(options) {
+      yield* (await system()).events(options);
+    },
   };
 }

@@ -3,7 +3,7 @@ import type { ContainerId } from "../../core/ids.ts";
 import { containerById } from "../../state/containers.ts";
 import { lock } from "../../state/locks.ts";
 import type { Local } from "./local.ts";
-import { repairOperation } from "./repair.ts";
+import { repairOperation } from "./repair-work.ts";
 import { removeLockFile } from "./tidy.ts";
 
 /**

@@ -5,9 +5,9 @@ import { readLog } from "../../runtime/logs.ts";
 import { containerById } from "../../state/containers.ts";
 import type { LogsOptions } from "../engine.ts";
 import { liveState } from "./kill.ts";
+import { hasEnded } from "./liveness.ts";
 import type { Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
-import { hasEnded } from "./settle.ts";
 import { logPath } from "./start.ts";
 
 export async function* logs(

@@ -1,175 +1,40 @@
 /**
- * Makes records and kernel agree again after a crash. Runs at the start of every command, so it must cost nothing
- * when nothing is wrong: two small queries, and a look into /proc for each container that should be running.
+ * Whether a crash has left something to repair. Asked at the start of every command, so it must cost nothing when
+ * nothing is wrong: three small queries, and a look into /proc for each container that should be running.
  */
-import { readFileSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { hasErrno } from "../../core/errors.ts";
-import type { ContainerId } from "../../core/ids.ts";
-import { bundlePath } from "../../core/instance.ts";
-import { processesWithArgument } from "../../linux/process-search.ts";
-import { isAlive, openProcess, startTimeOf } from "../../linux/processes.ts";
-import { repairNetwork } from "../../network/index.ts";
-import { readExitRecord } from "../../runtime/conmon.ts";
-import { containerState } from "../../runtime/runtimes.ts";
-import {
-  activeContainers,
-  allOperations,
-  beginOperation,
-  type ContainerRecord,
-  type ContainerState,
-  containerById,
-  endOperation,
-  operationOn,
-  type ProcessIdentity,
-  updateContainer,
-} from "../../state/containers.ts";
-import { lockIfFree } from "../../state/locks.ts";
-import { sweepVolumes } from "../../volumes/store.ts";
-import { type Local, timestamp } from "./local.ts";
-import { releaseKernelObjects } from "./release.ts";
-import { discard, finishForgotten, finishRemoval } from "./remove.ts";
-import { spawnInternal, spawnRestarter } from "./restart-policy.ts";
-import { hasEnded, settleLocked } from "./settle.ts";
-import { recordRunning } from "./start.ts";
-import { isTidyOverdue, removeDirectories } from "./tidy.ts";
-import { volumeStore } from "./volume-store.ts";
+import { isAlive } from "../../linux/processes.ts";
+import { activeContainers, allOperations } from "../../state/containers.ts";
+import type { State } from "../../state/state.ts";
+import { hasEnded } from "./liveness.ts";
+import type { Local } from "./local.ts";
 
-const sigkill = 9;
+/** Milliseconds after which the files of a removed container should long be gone. */
+const overdue = 5_000;
 
 export async function repair(local: Local): Promise<void> {
-  let repaired = false;
-  for (const { containerId, owner } of allOperations(local.state)) {
-    if (isAlive(owner.pid, owner.started)) continue;
-    // Whoever holds the lock is at work on it already.
-    using held = lockIfFree(local.instance, `container-${containerId}`);
-    if (held === undefined) continue;
-    await repairOperation(local, containerId);
-    repaired = true;
-  }
-  for (const record of activeContainers(local.state)) {
-    if (hasEnded(local, record.state)) await settleIfFree(local, record.id);
-    else if (record.state.status === "restarting") adoptRestart(local, record);
-  }
-  if (repaired) await repairShared(local);
-  if (isTidyOverdue(local.state)) spawnInternal(local, "tidy");
+  if (!needsRepair(local)) return;
+  const { repairAll } = await import("./repair-work.ts");
+  await repairAll(local);
 }
 
-/** What the dead left in rooms that containers share: addresses, rules, veths, volumes' references. */
-async function repairShared(local: Local): Promise<void> {
-  using held = lockIfFree(local.instance, "network");
-  if (held === undefined) return;
-  const starting = allOperations(local.state).map(({ containerId }) => containerId);
-  const active = activeContainers(local.state).map(({ id }) => id);
-  repairNetwork(local.state, new Set([...starting, ...active]));
-  await local.snapshots.sweep(() => true);
-  await sweepVolumes(volumeStore(local), (id) => containerById(local.state, id as ContainerId) !== undefined);
+function needsRepair(local: Local): boolean {
+  return (
+    allOperations(local.state).some(({ owner }) => !isAlive(owner.pid, owner.started)) ||
+    activeContainers(local.state).some(
+      ({ state }) => state.status === "restarting" || hasEnded(local, state),
+    ) ||
+    isTidyOverdue(local.state)
+  );
 }
 
-/** Whoever holds the lock is at work on it already. */
-async function settleIfFree(local: Local, id: ContainerId): Promise<void> {
-  using held = lockIfFree(local.instance, `container-${id}`);
-  if (held !== undefined) await settleLocked(local, id);
-}
-
-/** Its restarter was killed before it could write down that it is there. */
-function adoptRestart(local: Local, record: ContainerRecord): void {
-  if (operationOn(local.state, record.id) !== undefined) return;
-  beginOperation(local.state, { containerId: record.id, verb: "restart", owner: local.me });
-  spawnRestarter(local, record.id);
-}
-
-/** Finishes or undoes what a dead process had begun on a container, for a caller who holds the container's lock. */
-export async function repairOperation(local: Local, id: ContainerId): Promise<void> {
-  const now = operationOn(local.state, id);
-  if (now === undefined || isAlive(now.owner.pid, now.owner.started)) return;
-  const record = containerById(local.state, id);
-  if (record === undefined) {
-    removeDirectories(local.instance, id);
-    finishForgotten(local, id);
-    return;
-  }
-  switch (now.verb) {
-    case "create":
-      return await discard(local, record);
-    case "remove":
-      return await finishRemoval(local, record);
-    case "start":
-      return await repairStart(local, record);
-    case "restart":
-      if (record.state.status === "restarting") {
-        beginOperation(local.state, { ...now, owner: local.me });
-        spawnRestarter(local, id);
-      } else {
-        endOperation(local.state, id);
-      }
-  }
-}
-
-/**
- * A start that was cut off. If the container's program was let run, it is taken over as it is; if it has ended
- * meanwhile, its end is recorded. If not, all is undone, as if the start had never been tried.
- */
-async function repairStart(local: Local, record: ContainerRecord): Promise<void> {
-  const bundle = bundlePath(local.instance, record.id);
-  const process = identityIn(join(bundle, "pid"));
-  const monitor = identityIn(join(bundle, "conmon.pid"));
-  if (process !== undefined && (await hasRun(local, record, process))) {
-    const startedAt = timestamp(statSync(join(bundle, "pid")).mtimeMs);
-    recordRunning(local, record, process, monitor ?? { pid: 0, started: 0 }, startedAt);
-    await settleLocked(local, record.id);
-    return;
-  }
-  await endLaunch(bundle);
-  await releaseKernelObjects(local, record);
-  // What a runtime that was killed in the middle does not know any more itself.
-  rmSync(join(local.runtime(record.runtime).stateDirectory, record.id), { recursive: true, force: true });
-  rmSync(bundle, { recursive: true, force: true });
-  undoRecord(local, record);
-}
-
-/** True when the runtime let the container's program run, whether it still does or not. */
-async function hasRun(local: Local, record: ContainerRecord, process: ProcessIdentity): Promise<boolean> {
-  if (readExitRecord(bundlePath(local.instance, record.id)) !== undefined) return true;
-  if (!isAlive(process.pid, process.started)) return false;
-  const state = await containerState(local.runtime(record.runtime), record.id);
-  return state?.status === "running" || state?.status === "paused";
-}
-
-/** Ends a conmon that is still about to create the container, and the runtime that it has called. */
-async function endLaunch(bundle: string): Promise<void> {
-  // Until a look finds none: one may have forked while we looked.
-  for (let pids = processesWithArgument(bundle); pids.length > 0; pids = processesWithArgument(bundle)) {
-    for (const pid of pids) {
-      using handle = openProcess(pid);
-      handle?.signal(sigkill);
-      await handle?.ended();
-    }
-  }
-}
-
-function undoRecord(local: Local, record: ContainerRecord): void {
-  const restarting = record.state.status === "restarting";
-  const before: ContainerState = record.startedAt.startsWith("0001")
-    ? { status: "created" }
-    : { status: "exited" };
-  local.state.transaction(() => {
-    updateContainer(local.state, { ...record, state: restarting ? record.state : before });
-    if (restarting) beginOperation(local.state, { containerId: record.id, verb: "restart", owner: local.me });
-    else endOperation(local.state, record.id);
-  });
-  if (restarting) spawnRestarter(local, record.id);
-}
-
-/** The process whose pid a file holds; its start time is 0 when it has ended. */
-function identityIn(path: string): ProcessIdentity | undefined {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
-  const pid = Number.parseInt(text, 10);
-  return pid > 0 ? { pid, started: startTimeOf(pid) ?? 0 } : undefined;
+/** True when files wait to be removed by somebody who must have died. */
+export function isTidyOverdue(state: State): boolean {
+  const limit = Date.now() - overdue;
+  return (
+    state.db
+      .query<{ n: number }, [number]>(
+        "SELECT 1 AS n FROM snapshots WHERE state = 'removing' AND condemned_at < ? LIMIT 1",
+      )
+      .get(limit) !== null
+  );
 }

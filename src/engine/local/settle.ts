@@ -14,11 +14,11 @@ import { type ExitRecord, readExitRecord } from "../../runtime/conmon.ts";
 import {
   beginOperation,
   type ContainerRecord,
-  type ContainerState,
   containerById,
   updateContainer,
 } from "../../state/containers.ts";
 import { appendEvent, ringBell } from "../../state/events.ts";
+import { hasEnded } from "./liveness.ts";
 import { containerEvent, type Local, timestamp } from "./local.ts";
 import { lockContainer } from "./lock-container.ts";
 import { releaseKernelObjects } from "./release.ts";
@@ -38,12 +38,6 @@ export async function settle(local: Local, id: ContainerId): Promise<ContainerRe
   if (before === undefined || !hasEnded(local, before.state)) return before;
   using _ = await lockContainer(local, id);
   return await settleLocked(local, id);
-}
-
-/** True when the records say that it runs and the kernel says that it does not. */
-export function hasEnded(local: Local, state: ContainerState): boolean {
-  if (state.status !== "running" && state.status !== "paused") return false;
-  return state.bootId !== local.bootId || !isAlive(state.process.pid, state.process.started);
 }
 
 /** As `settle`, for a caller who holds the container's lock. */

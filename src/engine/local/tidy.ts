@@ -9,11 +9,8 @@ import type { ContainerId } from "../../core/ids.ts";
 import { bundlePath, containerDataPath, type Instance } from "../../core/instance.ts";
 import { collectForgottenLayers } from "../../images/collect.ts";
 import { containerById } from "../../state/containers.ts";
-import type { State } from "../../state/state.ts";
 import type { Local } from "./local.ts";
 
-/** Milliseconds after which what is condemned should long be gone. */
-const overdue = 5_000;
 /** Milliseconds after which a lock file without a container is not one of a container that is just being made. */
 const staleLock = 60_000;
 
@@ -41,18 +38,6 @@ export async function tidyAll(local: Local): Promise<void> {
     if (id !== undefined && isGone(id) && isOld(join(locks, name))) removeLockFile(instance, id);
   }
   await local.snapshots.collect();
-}
-
-/** True when files wait to be removed by somebody who must have died. */
-export function isTidyOverdue(state: State): boolean {
-  const limit = Date.now() - overdue;
-  return (
-    state.db
-      .query<{ n: number }, [number]>(
-        "SELECT 1 AS n FROM snapshots WHERE state = 'removing' AND condemned_at < ? LIMIT 1",
-      )
-      .get(limit) !== null
-  );
 }
 
 export function removeDirectories(instance: Instance, id: string): void {

@@ -1,0 +1,247 @@
+/** davit's client and conmon are killed while a container runs: it goes on, and what follows its end is done. */
+import { describe, expect, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { conmonsOf } from "../faults/conmon.ts";
+import { eventually } from "../harness/eventually.ts";
+import { type DavitInstance, newInstance } from "../harness/instance.ts";
+
+const image = "davit-busybox";
+const timeout = 60_000;
+
+async function inspect(davit: DavitInstance, name: string, format: string): Promise<string> {
+  return await davit.output(["inspect", "--format", format, name]);
+}
+
+async function untilLogged(davit: DavitInstance, name: string, text: string): Promise<void> {
+  await eventually(async () => ((await davit.run(["logs", name])).stdout.includes(text) ? true : undefined));
+}
+
+async function untilState(davit: DavitInstance, name: string, state: string): Promise<void> {
+  await eventually(async () => {
+    const { stdout } = await davit.run(["inspect", "--format", "{{.State.Status}}", name]);
+    return stdout.trim() === state ? true : undefined;
+  });
+}
+
+function killConmons(davit: DavitInstance): void {
+  const conmons = conmonsOf(davit.instance);
+  expect(conmons).not.toEqual([]);
+  for (const pid of conmons) process.kill(pid, "SIGKILL");
+}
+
+/** A container that goes on to its end when this file appears on the host. */
+function gate(davit: DavitInstance): { mount: string; open(): void } {
+  return {
+    mount: `${davit.directory}:/gate`,
+    open: () => writeFileSync(join(davit.directory, "open"), ""),
+  };
+}
+const untilOpen = "until [ -e /gate/open ]; do sleep 0.05; done";
+
+describe("the client of run is killed", () => {
+  test(
+    "with --rm: its output is kept until it ends, and then it goes without any davit being called",
+    async () => {
+      await using davit = await newInstance();
+      const { mount, open } = gate(davit);
+      const script = `echo one; ${untilOpen}; echo two; exit 5`;
+      const child = davit.spawn([
+        "run",
+        "--rm",
+        "--name",
+        "victim",
+        "-v",
+        mount,
+        "-v",
+        "/anonymous",
+        image,
+        "sh",
+        "-c",
+        script,
+      ]);
+      await untilLogged(davit, "victim", "one");
+      const id = await inspect(davit, "victim", "{{.Id}}");
+      child.kill("SIGKILL");
+      await child.exited;
+      expect(await davit.output(["exec", "victim", "echo", "lives"])).toBe("lives");
+      expect(await davit.output(["logs", "victim"])).toBe("one");
+      const waiting = davit.spawn(["wait", "victim"]);
+      const following = davit.spawn(["logs", "--follow", "victim"]);
+      open();
+      expect(await new Response(waiting.stdout).text()).toBe("5\n");
+      expect(await new Response(following.stdout).text()).toBe("one\ntwo\n");
+      await eventually(async () =>
+        existsSync(join(davit.instance.dataRoot, "containers", id)) ? undefined : true,
+      );
+      expect(await davit.output(["ps", "--all", "--quiet"])).toBe("");
+      expect(await davit.output(["volume", "ls", "--quiet"])).toBe("");
+    },
+    timeout,
+  );
+
+  test(
+    "a terminal's client, too",
+    async () => {
+      await using davit = await newInstance();
+      const { mount, open } = gate(davit);
+      // script(1) gives it the terminal that `-t` asks for.
+      await davit.output([
+        "run",
+        "-dt",
+        "--name",
+        "victim",
+        "-v",
+        mount,
+        image,
+        "sh",
+        "-c",
+        `${untilOpen}; echo two; exit 6`,
+      ]);
+      const child = davit.spawn(["attach", "--no-stdin", "victim"]);
+      await Bun.sleep(100);
+      child.kill("SIGKILL");
+      await child.exited;
+      open();
+      expect(await davit.output(["wait", "victim"])).toBe("6");
+      expect(await davit.output(["logs", "victim"])).toBe("two\r");
+    },
+    timeout,
+  );
+});
+
+describe("conmon is killed", () => {
+  test(
+    "the container goes on; how it ended is then not known: 255",
+    async () => {
+      await using davit = await newInstance();
+      const { mount, open } = gate(davit);
+      const script = `echo one; ${untilOpen}; exit 5`;
+      await davit.output([
+        "run",
+        "-d",
+        "--name",
+        "victim",
+        "-p",
+        "127.0.0.1::80",
+        "-v",
+        mount,
+        image,
+        "sh",
+        "-c",
+        script,
+      ]);
+      await untilLogged(davit, "victim", "one");
+      const pid = await inspect(davit, "victim", "{{.State.Pid}}");
+      killConmons(davit);
+      await eventually(async () => (conmonsOf(davit.instance).length === 0 ? true : undefined));
+      expect(await inspect(davit, "victim", "{{.State.Status}} {{.State.Pid}}")).toBe(`running ${pid}`);
+      expect(await davit.output(["exec", "victim", "echo", "lives"])).toBe("lives");
+      expect(await davit.output(["logs", "victim"])).toBe("one");
+      const waiting = davit.spawn(["wait", "victim"]);
+      open();
+      expect(await new Response(waiting.stdout).text()).toBe("255\n");
+      expect(await inspect(davit, "victim", "{{.State.Status}} {{.State.ExitCode}} {{.State.Pid}}")).toBe(
+        "exited 255 0",
+      );
+      expect(await davit.output(["port", "victim"])).toBe("");
+    },
+    timeout,
+  );
+
+  test(
+    "--rm is obeyed by the next command",
+    async () => {
+      await using davit = await newInstance();
+      const { mount, open } = gate(davit);
+      await davit.output([
+        "run",
+        "-d",
+        "--rm",
+        "--name",
+        "victim",
+        "-v",
+        mount,
+        image,
+        "sh",
+        "-c",
+        untilOpen,
+      ]);
+      killConmons(davit);
+      open();
+      await eventually(async () =>
+        (await davit.output(["ps", "--all", "--quiet"])) === "" ? true : undefined,
+      );
+      // Nothing is left for a later command to clean up.
+      expect(await davit.output(["run", "--rm", "--name", "victim", image, "echo", "next"])).toBe("next");
+    },
+    timeout,
+  );
+
+  test(
+    "--restart always is obeyed when the next command finds that the container has ended",
+    async () => {
+      await using davit = await newInstance();
+      await davit.output(["run", "-d", "--restart", "always", "--name", "victim", image, "sleep", "600"]);
+      const pid = await inspect(davit, "victim", "{{.State.Pid}}");
+      killConmons(davit);
+      process.kill(Number(pid), "SIGKILL");
+      await eventually(async () => {
+        const now = await inspect(davit, "victim", "{{.State.Status}} {{.State.Pid}}");
+        return now.startsWith("running ") && now !== `running ${pid}` ? true : undefined;
+      });
+      expect(await inspect(davit, "victim", "{{.RestartCount}}")).toBe("1");
+      expect(await davit.output(["exec", "victim", "echo", "lives"])).toBe("lives");
+    },
+    timeout,
+  );
+});
+
+describe("a restart policy", () => {
+  test(
+    "is obeyed without any client, and ends when a person stops the container",
+    async () => {
+      await using davit = await newInstance();
+      const child = davit.spawn(["run", "--restart", "always", "--name", "victim", image, "sleep", "600"]);
+      await untilState(davit, "victim", "running");
+      child.kill("SIGKILL");
+      await child.exited;
+      const first = await inspect(davit, "victim", "{{.State.Pid}}");
+      process.kill(Number(first), "SIGKILL");
+      const second = await eventually(async () => {
+        const [state, pid] = (await inspect(davit, "victim", "{{.State.Status}} {{.State.Pid}}")).split(" ");
+        return state === "running" && pid !== first ? pid : undefined;
+      });
+      await davit.output(["stop", "--timeout", "0", "victim"]);
+      expect(await inspect(davit, "victim", "{{.State.Status}} {{.State.ExitCode}}")).toBe("exited 137");
+      // Longer than the back-off would be.
+      await Bun.sleep(600);
+      expect(await inspect(davit, "victim", "{{.State.Status}}")).toBe("exited");
+
+      await davit.output(["start", "victim"]);
+      const third = await inspect(davit, "victim", "{{.State.Pid}}");
+      expect(third).not.toBe(second ?? "");
+      process.kill(Number(third), "SIGKILL");
+      await eventually(async () => {
+        const now = await inspect(davit, "victim", "{{.State.Status}} {{.State.Pid}}");
+        return now.startsWith("running ") && now !== `running ${third}` ? true : undefined;
+      });
+    },
+    timeout,
+  );
+
+  test(
+    "does not outlive the container's removal",
+    async () => {
+      await using davit = await newInstance();
+      await davit.output(["run", "-d", "--restart", "always", "--name", "victim", image, "false"]);
+      await eventually(async () =>
+        Number(await inspect(davit, "victim", "{{.RestartCount}}")) >= 2 ? true : undefined,
+      );
+      await davit.output(["rm", "--force", "victim"]);
+      await Bun.sleep(600);
+      expect(await davit.output(["ps", "--all", "--quiet"])).toBe("");
+    },
+    timeout,
+  );
+});
