@@ -42,8 +42,9 @@ export async function removeImage(
   reference: string,
   options: RemoveOptions = {},
 ): Promise<ImageDeleteItem[]> {
-  await repairImages(stores);
   const { state, content } = stores;
+  state.makeRoom();
+  await repairImages(stores);
   // The lock first: with it nobody unpacks a layer for an image that stands on the ones about to go.
   using _lock = await lock(state.instance, "images");
   using _session = content.openSession();

@@ -14,7 +14,8 @@ export interface CgroupLayout {
   version: "v1" | "v2" | "hybrid";
   /**
    * Mount point of the hierarchy that has this controller: `memory` → /sys/fs/cgroup/memory. In v2 all map to the
-   * unified hierarchy. Named v1 hierarchies stand as `name=systemd`.
+   * unified hierarchy; in hybrid only those of v1 are here, as runc cannot set the others for a container. Named v1
+   * hierarchies stand as `name=systemd`.
    */
   controllers: ReadonlyMap<string, string>;
   /** Mount point of the unified hierarchy, if there is one. */
@@ -42,9 +43,11 @@ export function detectCgroups(): CgroupLayout {
   }
   const inUnified = unified === undefined ? [] : words(readText(join(unified, "cgroup.controllers")));
   const inV1 = [...controllers.keys()].some((name) => !name.startsWith("name="));
-  for (const name of inUnified) if (unified !== undefined) controllers.set(name, unified);
   const own = ownCgroups(controllers, unified);
-  if (!inV1 && unified !== undefined) return { version: "v2", controllers, unified, own };
+  if (!inV1 && unified !== undefined) {
+    for (const name of inUnified) controllers.set(name, unified);
+    return { version: "v2", controllers, unified, own };
+  }
   return { version: inUnified.length > 0 ? "hybrid" : "v1", controllers, unified, own };
 }
 
@@ -125,7 +128,7 @@ export function isFrozen(layout: CgroupLayout, cgroupPath: string): boolean {
 export function wasOomKilled(layout: CgroupLayout, cgroupPath: string): boolean {
   const directory = controllerDirectory(layout, "memory", cgroupPath);
   if (directory === undefined) return false;
-  const file = layout.controllers.get("memory") === layout.unified ? "memory.events" : "memory.oom_control";
+  const file = layout.version === "v2" ? "memory.events" : "memory.oom_control";
   return (keyedNumbers(readText(join(directory, file))).oom_kill ?? 0) > 0;
 }
 

@@ -78,5 +78,8 @@ function asRuncSays(line: string, program: string): string {
     }
     return `exec: "${program}": stat ${program}: ${reason}`;
   }
+  if (go.startsWith("cgroups in hybrid mode not supported")) {
+    return `${go} (or use --runtime runc, which takes cgroups v1 and v2 mixed)`;
+  }
   return go;
 }

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { Instance } from "../core/instance.ts";
-import { closeLockFile, openLockFile, tryLock } from "../linux/flock.ts";
+import { closeLockFile, openLockFile, tryLock, tryLockByte } from "../linux/flock.ts";
 
 export type LockName = `container-${string}` | "images" | "volumes" | "network";
 
@@ -15,35 +15,47 @@ export interface LockOptions {
 
 const longestPause = 16;
 
-/** Waits for the lock; `using` gives it back. */
+/** Waits for the lock; `using` gives it back. A container's lock is always exclusive. */
 export async function lock(
   instance: Instance,
   name: LockName,
   options: LockOptions = {},
 ): Promise<Disposable> {
-  const path = join(instance.execRoot, "locks", name);
-  const fd = openLockFile(path);
+  const attempt = openLock(instance, name, options.mode ?? "exclusive");
   try {
-    for (
-      let pause = 1;
-      !tryLock(fd, options.mode ?? "exclusive", path);
-      pause = Math.min(pause * 2, longestPause)
-    ) {
+    for (let pause = 1; !attempt.take(); pause = Math.min(pause * 2, longestPause)) {
       options.signal?.throwIfAborted();
       await Bun.sleep(pause);
     }
   } catch (error) {
-    closeLockFile(fd);
+    attempt[Symbol.dispose]();
     throw error;
   }
-  return { [Symbol.dispose]: () => closeLockFile(fd) };
+  return attempt;
 }
 
 /** Takes the lock only if nobody holds it. */
 export function lockIfFree(instance: Instance, name: LockName): Disposable | undefined {
-  const path = join(instance.execRoot, "locks", name);
-  const fd = openLockFile(path);
-  if (tryLock(fd, "exclusive", path)) return { [Symbol.dispose]: () => closeLockFile(fd) };
-  closeLockFile(fd);
+  const attempt = openLock(instance, name, "exclusive");
+  if (attempt.take()) return attempt;
+  attempt[Symbol.dispose]();
   return undefined;
+}
+
+interface Attempt extends Disposable {
+  /** False while another holds it. */
+  take(): boolean;
+}
+
+function openLock(instance: Instance, name: LockName, mode: "shared" | "exclusive"): Attempt {
+  const id = name.startsWith("container-") ? name.slice("container-".length) : undefined;
+  const path = join(instance.execRoot, "locks", id === undefined ? name : "containers");
+  const fd = openLockFile(path);
+  const take = id === undefined ? () => tryLock(fd, mode, path) : () => tryLockByte(fd, byteOf(id), path);
+  return { take, [Symbol.dispose]: () => closeLockFile(fd) };
+}
+
+/** Each container has a byte of its own: 60 bits of its id. */
+function byteOf(id: string): bigint {
+  return BigInt(`0x${id.slice(0, 15)}`);
 }

@@ -9,6 +9,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { hasErrno, SystemFailure } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
+import { keepReserve, useReserve } from "./reserve.ts";
 import { migrations } from "./schema.ts";
 
 export interface State {
@@ -16,6 +17,8 @@ export interface State {
   readonly db: Database;
   /** Runs `work` in one write transaction; rolls back when it throws. `work` must not await. */
   transaction<Result>(work: () => Result): Result;
+  /** To be called before what frees room on the disk: on a full one there is then enough to record it. */
+  makeRoom(): void;
   /** All that was committed so far survives a power cut when this returns. */
   makeDurable(): void;
   close(): void;
@@ -33,11 +36,16 @@ export function openState(instance: Instance, role: keyof typeof logPages = "com
   mkdirSync(instance.dataRoot, { recursive: true, mode: 0o711 });
   mkdirSync(join(instance.execRoot, "locks"), { recursive: true, mode: 0o711 });
   const path = join(instance.dataRoot, "davit.db");
-  const db = namingFullDisk(path, () => openDatabase(path, role));
+  const reserve = `${path}-reserve`;
+  const db = namingFullDisk(path, () => openAnyway(path, role, reserve));
+  keepReserve(reserve);
   return {
     instance,
     db,
     transaction: (work) => namingFullDisk(path, () => db.transaction(work).immediate()),
+    makeRoom: () => {
+      useReserve(reserve);
+    },
     makeDurable: () => {
       db.run("PRAGMA wal_checkpoint(PASSIVE)");
     },
@@ -54,13 +62,26 @@ function openDatabase(path: string, role: keyof typeof logPages): Database {
   return db;
 }
 
+/** Opening takes some room, too: its shared memory is a file, made anew by the first process that opens it. */
+function openAnyway(path: string, role: keyof typeof logPages, reserve: string): Database {
+  try {
+    return openDatabase(path, role);
+  } catch (error) {
+    if (!isFullDisk(error) || !useReserve(reserve)) throw error;
+    return openDatabase(path, role);
+  }
+}
+
+function isFullDisk(error: unknown): boolean {
+  return hasErrno(error, "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE");
+}
+
 /** SQLite's own "database or disk is full" does not say which disk. */
 function namingFullDisk<Result>(path: string, work: () => Result): Result {
   try {
     return work();
   } catch (error) {
-    // Its shared-memory file is made anew by the first process that opens the database: without room, an I/O error.
-    if (!hasErrno(error, "SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE")) throw error;
+    if (!isFullDisk(error)) throw error;
     throw new SystemFailure(`write ${path}: no space left on device`, { cause: error });
   }
 }

@@ -144,7 +144,7 @@ const mistakes: readonly Mistake[] = [
     args: ["exec", "holder", "no-such-command"],
     code: 127,
     stderr:
-      'OCI runtime exec failed: exec failed: unable to start container process: exec: "no-such-command": executable file not found in $PATH: unknown\n',
+      'OCI runtime exec failed: exec failed: unable to start container process: exec: "no-such-command": executable file not found in $PATH: unknown\r\n',
   },
   {
     title: "exec of a file that is no program",
@@ -152,7 +152,7 @@ const mistakes: readonly Mistake[] = [
     args: ["exec", "holder", "/etc/passwd"],
     code: 126,
     stderr:
-      'OCI runtime exec failed: exec failed: unable to start container process: exec: "/etc/passwd": permission denied: unknown\n',
+      'OCI runtime exec failed: exec failed: unable to start container process: exec: "/etc/passwd": permission denied: unknown\r\n',
   },
   {
     title: "exec as a user that is not there",

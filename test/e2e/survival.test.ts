@@ -1,7 +1,8 @@
 /** davit's client and conmon are killed while a container runs: it goes on, and what follows its end is done. */
 import { describe, expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { hasErrno } from "../../src/core/errors.ts";
 import { conmonsOf } from "../faults/conmon.ts";
 import { eventually } from "../harness/eventually.ts";
 import { type DavitInstance, newInstance } from "../harness/instance.ts";
@@ -24,6 +25,29 @@ async function untilState(davit: DavitInstance, name: string, state: string): Pr
   });
 }
 
+/** A command that waits for something to happen to a container has an inotify or a pidfd open for it. */
+async function untilWatching(pid: number): Promise<void> {
+  await eventually(async () => {
+    const open = readdirSync(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`));
+    return open.some((link) => /inotify|pidfd/.test(link)) ? true : undefined;
+  });
+}
+
+async function nextText(reader: { read(): Promise<{ value?: Uint8Array | undefined }> }): Promise<string> {
+  const { value } = await reader.read();
+  return new TextDecoder().decode(value);
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    // Closed since it was listed.
+    if (hasErrno(error, "ENOENT")) return "";
+    throw error;
+  }
+}
+
 function killConmons(davit: DavitInstance): void {
   const conmons = conmonsOf(davit.instance);
   expect(conmons).not.toEqual([]);
@@ -39,9 +63,9 @@ function gate(davit: DavitInstance): { mount: string; open(): void } {
 }
 const untilOpen = "until [ -e /gate/open ]; do sleep 0.05; done";
 
-describe("the client of run is killed", () => {
+describe("the client is killed", () => {
   test(
-    "with --rm: its output is kept until it ends, and then it goes without any davit being called",
+    "that of run --rm: the output is kept until the container ends, which then goes on its own",
     async () => {
       await using davit = await newInstance();
       const { mount, open } = gate(davit);
@@ -68,9 +92,13 @@ describe("the client of run is killed", () => {
       expect(await davit.output(["logs", "victim"])).toBe("one");
       const waiting = davit.spawn(["wait", "victim"]);
       const following = davit.spawn(["logs", "--follow", "victim"]);
+      await untilWatching(waiting.pid);
+      const followed = following.stdout.getReader();
+      expect(await nextText(followed)).toBe("one\n");
       open();
       expect(await new Response(waiting.stdout).text()).toBe("5\n");
-      expect(await new Response(following.stdout).text()).toBe("one\ntwo\n");
+      expect(await nextText(followed)).toBe("two\n");
+      expect(await following.exited).toBe(0);
       await eventually(async () =>
         existsSync(join(davit.instance.dataRoot, "containers", id)) ? undefined : true,
       );
@@ -81,11 +109,10 @@ describe("the client of run is killed", () => {
   );
 
   test(
-    "a terminal's client, too",
+    "that of attach, with a terminal: the same",
     async () => {
       await using davit = await newInstance();
       const { mount, open } = gate(davit);
-      // script(1) gives it the terminal that `-t` asks for.
       await davit.output([
         "run",
         "-dt",
@@ -99,7 +126,7 @@ describe("the client of run is killed", () => {
         `${untilOpen}; echo two; exit 6`,
       ]);
       const child = davit.spawn(["attach", "--no-stdin", "victim"]);
-      await Bun.sleep(100);
+      await untilWatching(child.pid);
       child.kill("SIGKILL");
       await child.exited;
       open();

@@ -23,12 +23,12 @@ export async function stateOf(davit: DavitInstance): Promise<Record<string, unkn
     links: facts.links.filter((name) => name !== instance.bridge),
     elements: facts.tables.flatMap(filledSets),
     cgroups: facts.cgroups.filter((path) => !path.endsWith(instance.cgroupParent)),
-    snapshots: namesIn(join(instance.dataRoot, "overlay2")),
+    snapshots: namesIn(join(instance.dataRoot, "overlay2")).filter((name) => name !== "lock"),
     directories: namesIn(join(instance.dataRoot, "containers")),
     bundles: namesIn(join(instance.execRoot, "containers")),
     runtime: namesIn(join(instance.execRoot, "runtime-crun")),
     locks: namesIn(join(instance.execRoot, "locks")).filter((name) => name.startsWith("container-")),
-    content: namesIn(join(instance.dataRoot, "content")),
+    halfWritten: namesIn(join(instance.dataRoot, "content")).filter((name) => name.startsWith("index.json.")),
     ingest: namesIn(join(instance.dataRoot, "content", "ingest")),
   };
 }

@@ -219,7 +219,8 @@ describe("killed while the end of a container is settled", () => {
       findInKernel(ownershipOf(davit.instance)).processes.length === 0 ? true : undefined,
     );
     // It was killed there indeed: what comes after the point has not happened.
-    expect(recordedState(davit.instance, name)).toBe(point === "settle:recorded" ? "exited" : "running");
+    const recorded = host.AutoRemove === true ? "removing" : "exited";
+    expect(recordedState(davit.instance, name)).toBe(point === "settle:recorded" ? recorded : "running");
   }
 
   test.each(points)(

@@ -180,8 +180,8 @@ function makeDisk(directory: string, { files }: Sources): void {
     chmodSync(join(root, target), 0o755);
   }
   for (const applet of command(["busybox", "--list"]).split("\n")) {
-    const taken = [applet, ...programs].indexOf(applet, 1) > 0 || applet === "busybox";
-    if (applet !== "" && !taken) symlinkSync("/bin/busybox", join(root, "bin", applet));
+    const taken = applet === "" || applet === "busybox" || programs.includes(applet);
+    if (!taken) symlinkSync("/bin/busybox", join(root, "bin", applet));
   }
   // The kernel asks for modules by this name.
   rmSync(join(root, "sbin", "modprobe"), { force: true });

@@ -39,7 +39,6 @@ import { containerEvent, type Local, timestamp } from "./local.ts";
 import { findContainer } from "./lookup.ts";
 import { makeUpName, parseContainerName } from "./names.ts";
 import { discard } from "./remove.ts";
-import { removeLockFile } from "./tidy.ts";
 import { volumeStore } from "./volume-store.ts";
 
 export async function create(
@@ -90,12 +89,7 @@ export async function create(
   if (config.WorkingDir) record.config.WorkingDir = cleanWorkingDirectory(config.WorkingDir);
 
   using _ = await lock(local.instance, `container-${id}`);
-  try {
-    claim(local, record, name);
-  } catch (error) {
-    removeLockFile(local.instance, id);
-    throw error;
-  }
+  claim(local, record, name);
   try {
     faultPoint("create:claimed");
     await local.snapshots.prepare(id, image.topChainId);

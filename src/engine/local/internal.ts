@@ -54,11 +54,6 @@ async function restartByPolicy(local: Local, id: ContainerId): Promise<number> {
   if (record?.state.status !== "restarting") return 0;
   beginOperation(local.state, { containerId: id, verb: "restart", owner: local.me });
   await Bun.sleep(Math.max(0, record.state.restartAt - Date.now()));
-  // Removed meanwhile: even a look at its lock would make the file again.
-  if (containerById(local.state, id) === undefined) {
-    endOperation(local.state, id);
-    return 0;
-  }
   using _ = await lockContainer(local, id);
   const now = containerById(local.state, id);
   if (now?.state.status !== "restarting") {

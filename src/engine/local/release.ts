@@ -13,6 +13,7 @@ import type { Local } from "./local.ts";
 import { volumeStore } from "./volume-store.ts";
 
 export async function releaseKernelObjects(local: Local, record: ContainerRecord): Promise<void> {
+  local.state.makeRoom();
   const layout = local.cgroups();
   const cgroupPath = containerCgroup(local.instance, record.id, record.hostConfig.CgroupParent);
   const runtime = local.runtime(record.runtime);

@@ -4,7 +4,6 @@
  */
 import { Conflict } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
-import type { ContainerId } from "../../core/ids.ts";
 import { collectForgottenLayers } from "../../images/collect.ts";
 import {
   beginOperation,
@@ -21,7 +20,7 @@ import { containerEvent, type Local } from "./local.ts";
 import { lockContainer } from "./lock-container.ts";
 import { findContainer } from "./lookup.ts";
 import { settle, settleLocked } from "./settle.ts";
-import { removeDirectories, removeLockFile } from "./tidy.ts";
+import { removeDirectories } from "./tidy.ts";
 import { volumeStore } from "./volume-store.ts";
 
 export interface RemoveOptions {
@@ -63,6 +62,7 @@ function stillRuns(record: ContainerRecord, reference: string): Conflict {
 
 /** Writes down that the container goes, and how. Part of a transaction of the caller's, if there is one. */
 export function beginRemoval(local: Local, record: ContainerRecord, state: RemovingState): void {
+  local.state.makeRoom();
   record.state = state;
   local.state.transaction(() => {
     beginOperation(local.state, { containerId: record.id, verb: "remove", owner: local.me });
@@ -96,20 +96,13 @@ export async function finishRemoval(
   faultPoint("remove:volumes");
   local.state.transaction(() => {
     deleteContainer(local.state, record.id);
-    if (filesLater) endOperation(local.state, record.id);
+    endOperation(local.state, record.id);
     if (!isNeverMade(record)) appendEvent(local.state, containerEvent(record, "destroy"));
   });
   faultPoint("remove:forgotten");
   ringBell(local.instance);
   if (filesLater) return;
-  finishForgotten(local, record.id);
   await collectForgottenLayers(local);
-}
-
-/** The very last of a removal: the record is gone already. */
-export function finishForgotten(local: Local, id: ContainerId): void {
-  removeLockFile(local.instance, id);
-  endOperation(local.state, id);
 }
 
 /** Forgets its volumes; takes along those that nobody but it ever had a name for, if that was asked for. */

@@ -26,7 +26,7 @@ import { sweepVolumes } from "../../volumes/store.ts";
 import { hasEnded } from "./liveness.ts";
 import { type Local, timestamp } from "./local.ts";
 import { releaseKernelObjects } from "./release.ts";
-import { discard, finishForgotten, finishRemoval } from "./remove.ts";
+import { discard, finishRemoval } from "./remove.ts";
 import { isTidyOverdue } from "./repair.ts";
 import { spawnInternal, spawnRestarter } from "./restart-policy.ts";
 import { settleLocked } from "./settle.ts";
@@ -86,7 +86,7 @@ export async function repairOperation(local: Local, id: ContainerId): Promise<vo
   const record = containerById(local.state, id);
   if (record === undefined) {
     removeDirectories(local.instance, id);
-    finishForgotten(local, id);
+    endOperation(local.state, id);
     return;
   }
   switch (now.verb) {
