@@ -224,8 +224,9 @@ export async function removeVolume(
   name: string,
   options: { force?: boolean } = {},
 ): Promise<void> {
-  using _held = await lock(store.state.instance, "volumes");
   const { state } = store;
+  state.makeRoom();
+  using _held = await lock(state.instance, "volumes");
   const volume = findVolume(state, name);
   if (volume === undefined) {
     finishRemoval(state, name);

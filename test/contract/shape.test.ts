@@ -19,12 +19,12 @@ const foreign = [
   /^Config\.(ArgsEscaped|OnBuild|Hostname|Domainname|AttachStd\w+|Tty|OpenStdin|StdinOnce|Image)$/,
 ];
 
-/** `State.Pid: number` for each field of an object, however deep; arrays are looked into by their first element. */
+/** `State.Pid: number` for each field of an object, however deep; arrays have the fields of all their elements. */
 function shapeOf(value: unknown, path = ""): Map<string, string> {
   const shape = new Map<string, string>();
   if (Array.isArray(value)) {
     shape.set(path, "array");
-    for (const [at, type] of shapeOf(value[0], `${path}[]`)) if (value.length > 0) shape.set(at, type);
+    for (const element of value) for (const [at, type] of shapeOf(element, `${path}[]`)) shape.set(at, type);
   } else if (typeof value === "object" && value !== null) {
     if (path !== "") shape.set(path, "object");
     for (const [key, item] of Object.entries(value)) {

@@ -50,12 +50,15 @@ async function stateOf(vm: VirtualMachine, container: string): Promise<Container
 const withLimits = "--memory 64m --cpus 0.5 --pids-limit 20 --cpu-shares 512";
 /** More memory than the container may have, taken by a child, and by the only process. */
 const takeTooMuch = "dd if=/dev/zero of=/dev/null bs=100M count=1";
-/** What of containers is in the kernel: cgroups, mounts, links, processes, rules for ports. */
+/**
+ * What of containers is in the kernel: cgroups, mounts, links, processes, rules for ports. With paths, as busybox's
+ * shell takes its own `ip` and `ps` else.
+ */
 const leftovers = [
   "find /sys/fs/cgroup -path '*/davit/*' -type d",
   "grep -E '/(var/lib|run)/davit' /proc/mounts",
-  "ip -o link show type veth",
-  "ps -e -o args= | grep -E '^[^ ]*(conmon|crun|runc|davit) '",
+  "/usr/bin/ip -o link show type veth",
+  "/usr/bin/ps -e -o args= | grep -E '^[^ ]*(conmon|crun|runc|davit) '",
   "nft list ruleset | grep elements",
 ].join("; ");
 

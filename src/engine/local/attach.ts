@@ -26,12 +26,16 @@ export async function attach(
   const live = await liveStreams(local, record, options);
   if (options.stream !== false) local.emit(containerEvent(record, "attach"));
   const wanted = { stdout: options.stdout === true, stderr: options.stderr === true };
-  const logged = options.logs === true ? readLog(logPath(local, record), wanted) : undefined;
+  const logged = options.logs === true ? generate(readLog(logPath(local, record), wanted)) : undefined;
   return {
     output: concatenate(logged, select(live.output, wanted)),
     write: (data) => live.write(data),
     closeInput: () => live.closeInput(),
-    close: () => live.close(),
+    close: () => {
+      // Whoever closes may stop to read in the middle of the log: its file is closed all the same.
+      void logged?.return(undefined);
+      live.close();
+    },
   };
 }
 
@@ -76,6 +80,10 @@ function waitForStart(local: Local, record: ContainerRecord): AttachedStreams {
       resolve(undefined);
     },
   };
+}
+
+async function* generate(frames: AsyncIterable<OutputFrame>): AsyncGenerator<OutputFrame> {
+  yield* frames;
 }
 
 async function* select(
