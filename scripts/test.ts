@@ -9,8 +9,8 @@ import { join } from "node:path";
 import { Glob } from "bun";
 import { addSums, type Sum, summaryLine, sumOf } from "./junit.ts";
 
-/** Directories of suites that kill processes at random, fill disks or measure: they run after the others. */
-const alone = ["test/faults/"];
+/** Directories of suites that kill processes at random or boot a machine: they run after the others. */
+const alone = ["test/faults/", "test/vm/"];
 
 /** Per test, in milliseconds; bun's own default of 5 s is short for a test that starts a dockerd. */
 const testTimeout = 60_000;
@@ -60,9 +60,9 @@ function readReport(path: string): string | undefined {
 }
 
 /** Mounts, processes, links, tables and cgroups that the tests should have removed. */
-async function checkNothingIsLeft(): Promise<Sum> {
+async function checkNothingIsLeft(before: string): Promise<Sum> {
   console.log("\n=== nothing is left behind");
-  const child = Bun.spawn([process.execPath, "test/harness/final-check.ts"], {
+  const child = Bun.spawn([process.execPath, "test/harness/final-check.ts", "--since", before], {
     cwd: root,
     stdin: "ignore",
     stdout: "inherit",
@@ -78,6 +78,17 @@ async function checkNothingIsLeft(): Promise<Sum> {
   };
 }
 
+/** Writes down what other runs left, which is not this one's fault. @returns the file. */
+async function recordWhatIsThere(directory: string): Promise<string> {
+  const path = join(directory, "before.json");
+  const child = Bun.spawn([process.execPath, "test/harness/final-check.ts", "--record", path], {
+    cwd: root,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  if ((await child.exited) !== 0) throw new Error("what is on the machine before the tests cannot be told");
+  return path;
+}
+
 const wanted = process.argv.slice(2);
 const files = [...new Glob("test/**/*.test.ts").scanSync(root)]
   .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
@@ -89,10 +100,13 @@ if (files.length === 0) {
   total.failed += 1;
   total.faults.push(`no test file matches ${wanted.join(" ") || "test/**/*.test.ts"}`);
 } else {
+  const scratch = mkdtempSync(join(tmpdir(), "davit-before-"));
+  const before = await recordWhatIsThere(scratch);
   const together = files.filter((file) => !isAlone(file));
   addSums(total, await run({ title: "side by side", files: together, workers: availableParallelism() + 1 }));
   addSums(total, await run({ title: "alone", files: files.filter(isAlone), workers: 1 }));
-  addSums(total, await checkNothingIsLeft());
+  addSums(total, await checkNothingIsLeft(before));
+  rmSync(scratch, { recursive: true, force: true });
 }
 
 console.log("");

@@ -1,7 +1,7 @@
 /** The engine about itself: version, host facts, events. */
 import { readFileSync } from "node:fs";
 import { arch, cpus, hostname, release, totalmem } from "node:os";
-import { InvalidParameter } from "../../core/errors.ts";
+import { InvalidParameter, Unavailable } from "../../core/errors.ts";
 import type { EventMessage, SystemInfo, SystemVersion } from "../../core/objects.ts";
 import { apiVersion, minimumApiVersion, version } from "../../core/version.ts";
 import { allContainers } from "../../state/containers.ts";
@@ -68,16 +68,26 @@ function describeHost(local: Local): SystemInfo {
     Architecture: process.arch === "x64" ? "x86_64" : process.arch === "arm64" ? "aarch64" : process.arch,
     DockerRootDir: local.instance.dataRoot,
     ServerVersion: version,
-    DefaultRuntime: runtime.name,
-    Runtimes: { [runtime.name]: { path: runtime.path } },
+    DefaultRuntime: "name" in runtime ? runtime.name : "",
+    Runtimes: "name" in runtime ? { [runtime.name]: { path: runtime.path } } : {},
     SecurityOptions: ["name=seccomp,profile=builtin"],
     IPv4Forwarding: readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1",
     MemoryLimit: has("memory"),
     SwapLimit: has("memory"),
     CpuCfsQuota: has("cpu"),
     PidsLimit: has("pids"),
-    Warnings: null,
+    Warnings: "missing" in runtime ? [`WARNING: ${runtime.missing}`] : null,
   };
+}
+
+/** The runtime of containers that name none; or why there is none, which is no reason to say nothing else. */
+function defaultRuntime(local: Local): { name: string; path: string } | { missing: string } {
+  try {
+    return local.runtime();
+  } catch (error) {
+    if (error instanceof Unavailable) return { missing: error.message };
+    throw error;
+  }
 }
 
 function operatingSystem(): string {
