@@ -45,8 +45,8 @@ function describeHost(local: Local): SystemInfo {
   const count = (...wanted: string[]): number => statuses.filter((status) => wanted.includes(status)).length;
   const images = local.state.db.query<{ n: number }, []>("SELECT count(*) AS n FROM images").get()?.n ?? 0;
   const layout = local.cgroups();
-  const runtime = local.runtime();
-  const has = (controller: string): boolean => layout.version === "v2" || layout.controllers.has(controller);
+  const runtime = defaultRuntime(local);
+  const has = (controller: string): boolean => layout.controllers.has(controller);
   return {
     ID: local.instance.name,
     Name: hostname(),
