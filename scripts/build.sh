@@ -8,9 +8,10 @@ if [ -x "$out" ] && [ -z "$(find src package.json package-lock.json tsconfig.jso
   exit 0
 fi
 mkdir -p dist
+# Most commands end before compiled code has paid for itself: compile late (src/engine/local/images.ts asks for the JIT).
 # Bun would read .env and bunfig.toml of the directory that davit happens to be started in; it must not.
 node_modules/.bin/bun build --compile --minify --bytecode --format=cjs \
-  --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
+  --compile-jit-policy=20 --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
   --outfile "$out.new" src/main.ts >dist/build.log 2>&1 || { cat dist/build.log >&2; exit 1; }
 mv "$out.new" "$out"
 echo "build: $out ($(($(wc -c <"$out") / 1000000)) MB)"

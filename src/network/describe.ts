@@ -15,6 +15,8 @@ export interface NetworkFacts {
   readonly pid?: number | undefined;
   /** Keys of Config.ExposedPorts. */
   readonly exposedPorts: readonly string[];
+  /** All endpoints by container, where many containers are described at once. */
+  readonly endpoints?: ReadonlyMap<string, Endpoint> | undefined;
 }
 
 const nowhere: EndpointSettings = {
@@ -34,11 +36,11 @@ const nowhere: EndpointSettings = {
   DNSNames: null,
 };
 
-/** NetworkSettings of `inspect`, and Networks of a row of `ps`. */
+/** NetworkSettings of `inspect`. */
 export function describeNetworkSettings(state: State, facts: NetworkFacts): NetworkSettings {
   const { containerId, running, pid } = facts;
   const mode = parseNetworkMode(facts.networkMode);
-  const endpoint = running ? findEndpoint(state, containerId) : undefined;
+  const endpoint = running ? endpointOf(state, facts) : undefined;
   const here = mode.kind === "container" ? nowhere : endpointSettings(state, facts, mode.kind, endpoint);
   // Older versions of the API had the default bridge's address at top level, too.
   const top = mode.kind === "bridge" ? here : nowhere;
@@ -57,6 +59,18 @@ export function describeNetworkSettings(state: State, facts: NetworkFacts): Netw
     IPv6Gateway: "",
     Networks: mode.kind === "container" ? {} : { [mode.kind]: here },
   };
+}
+
+function endpointOf(state: State, { containerId, endpoints }: NetworkFacts): Endpoint | undefined {
+  return endpoints === undefined ? findEndpoint(state, containerId) : endpoints.get(containerId);
+}
+
+/** Networks of a row of `ps`. */
+export function describeNetworks(state: State, facts: NetworkFacts): Record<string, EndpointSettings> {
+  const mode = parseNetworkMode(facts.networkMode);
+  if (mode.kind === "container") return {};
+  const endpoint = facts.running ? endpointOf(state, facts) : undefined;
+  return { [mode.kind]: endpointSettings(state, facts, mode.kind, endpoint) };
 }
 
 function endpointSettings(
@@ -108,7 +122,7 @@ function portMap(endpoint: Endpoint, exposedPorts: readonly string[]): PortMap {
  * does not run or has no network of its own.
  */
 export function portSummaries(state: State, facts: NetworkFacts): PortSummary[] {
-  const endpoint = facts.running ? findEndpoint(state, facts.containerId) : undefined;
+  const endpoint = facts.running ? endpointOf(state, facts) : undefined;
   if (endpoint === undefined) return [];
   return Object.entries(portMap(endpoint, facts.exposedPorts)).flatMap(([key, bindings]): PortSummary[] => {
     const { port, protocol } = parseContainerPort(key);

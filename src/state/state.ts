@@ -55,9 +55,9 @@ export function openState(instance: Instance, role: keyof typeof logPages = "com
 
 function openDatabase(path: string, role: keyof typeof logPages): Database {
   const db = new Database(path, { create: true, strict: true });
-  db.run("PRAGMA busy_timeout = 20000");
-  db.run("PRAGMA synchronous = NORMAL");
-  db.run(`PRAGMA wal_autocheckpoint = ${logPages[role]}`);
+  db.run(
+    `PRAGMA busy_timeout = 20000; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${logPages[role]}`,
+  );
   migrate(db, path);
   return db;
 }
@@ -87,8 +87,9 @@ function namingFullDisk<Result>(path: string, work: () => Result): Result {
 }
 
 function migrate(db: Database, path: string): void {
-  if (versionOf(db) === migrations.length) return;
-  if (versionOf(db) > migrations.length) {
+  const found = versionOf(db);
+  if (found === migrations.length) return;
+  if (found > migrations.length) {
     throw new SystemFailure(
       `${path} was written by a newer davit; install that version or use another --data-root`,
     );

@@ -2,7 +2,9 @@
 import { InvalidParameter, NotFound } from "../../core/errors.ts";
 import type { ContainerSummary } from "../../core/objects.ts";
 import { findImage, type ImageRecord } from "../../images/records.ts";
-import { describeNetworkSettings, portSummaries } from "../../network/index.ts";
+import { describeNetworks, portSummaries } from "../../network/describe.ts";
+import type { Endpoint } from "../../network/model.ts";
+import { listEndpoints } from "../../network/records.ts";
 import { allContainers, type ContainerRecord } from "../../state/containers.ts";
 import type { Filters, ListContainersOptions } from "../engine.ts";
 import { liveState } from "./kill.ts";
@@ -19,17 +21,26 @@ export async function list(local: Local, options: ListContainersOptions = {}): P
   const all =
     options.all === true || limit > 0 || filters.status !== undefined || filters.exited !== undefined;
   const rows: ContainerSummary[] = [];
+  const endpoints = new Map(listEndpoints(local.state).map((endpoint) => [endpoint.containerId, endpoint]));
   for (const record of allContainers(local.state)) {
     if (isHidden(record)) continue;
     if (!all && liveState(record) === undefined && record.state.status !== "restarting") continue;
     if (!matches(record)) continue;
-    rows.push(await summarize(local, record, options.size === true));
+    rows.push(await summarize(local, record, endpoints, options.size === true));
     if (limit > 0 && rows.length === limit) break;
   }
   return rows;
 }
 
-async function summarize(local: Local, record: ContainerRecord, size: boolean): Promise<ContainerSummary> {
+/** Endpoints by their container's id. */
+type Endpoints = ReadonlyMap<string, Endpoint>;
+
+async function summarize(
+  local: Local,
+  record: ContainerRecord,
+  endpoints: Endpoints,
+  size: boolean,
+): Promise<ContainerSummary> {
   const running = liveState(record) !== undefined;
   const mode = record.hostConfig.NetworkMode ?? "bridge";
   const network = {
@@ -37,6 +48,7 @@ async function summarize(local: Local, record: ContainerRecord, size: boolean): 
     networkMode: mode,
     running,
     exposedPorts: Object.keys(record.config.ExposedPorts ?? {}),
+    endpoints,
   };
   return {
     Id: record.id,
@@ -50,7 +62,7 @@ async function summarize(local: Local, record: ContainerRecord, size: boolean): 
     State: statusOf(record),
     Status: statusLine(record),
     HostConfig: { NetworkMode: mode },
-    NetworkSettings: { Networks: describeNetworkSettings(local.state, network).Networks },
+    NetworkSettings: { Networks: describeNetworks(local.state, network) },
     Mounts: record.mounts,
     ...(size ? await sizes(local, record) : {}),
   };
