@@ -37,6 +37,8 @@ export function openState(instance: Instance, role: keyof typeof logPages = "com
   mkdirSync(join(instance.execRoot, "locks"), { recursive: true, mode: 0o711 });
   const path = join(instance.dataRoot, "davit.db");
   const reserve = `${path}-reserve`;
+  // Before the first touch: memory that SQLite shares through a file on a full disk is a SIGBUS, not an error.
+  useReserve(reserve);
   const db = namingFullDisk(path, () => openAnyway(path, role, reserve));
   keepReserve(reserve);
   return {

@@ -106,6 +106,7 @@ test(
       if (made !== "") await davit.output(["rm", "--force", ...made.split("\n")]);
       const volumes = await davit.output(["volume", "ls", "--quiet"]);
       if (volumes !== "") await davit.output(["volume", "rm", ...volumes.split("\n")]);
+      if ((await davit.output(["images", "--quiet", "made"])) !== "") await davit.output(["rmi", "made"]);
       if ((await davit.output(["images", "--quiet"])) === "") await davit.loadBusybox();
       await expectStateAgain(davit, { ...before, snapshots: (await stateOf(davit)).snapshots });
       expect(await davit.output(["run", "--rm", image, "echo", "works"])).toBe("works");

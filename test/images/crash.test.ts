@@ -31,9 +31,17 @@ function loadElsewhere(
   store: TestStore,
   archive: string,
   fault = "",
+  way: "file" | "stream" = "file",
 ): Bun.Subprocess<"ignore", "pipe", "pipe"> {
   return Bun.spawn(
-    [process.execPath, join(import.meta.dir, "load-process.ts"), store.dataRoot, store.execRoot, archive],
+    [
+      process.execPath,
+      join(import.meta.dir, "load-process.ts"),
+      store.dataRoot,
+      store.execRoot,
+      archive,
+      way,
+    ],
     {
       stdin: "ignore",
       stdout: "pipe",
@@ -50,11 +58,14 @@ function archiveFile(bytes: Uint8Array): { path: string } & Disposable {
   return { path, [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }) };
 }
 
-for (const point of ["load:applied", "load:unpacked", "load:synced"]) {
-  test(`a load killed at ${point} leaves nothing once the next command has run`, async () => {
+const kills = (["file", "stream"] as const).flatMap((way) =>
+  ["load:applied", "load:unpacked", "load:synced"].map((point) => ({ way, point })),
+);
+for (const { way, point } of kills) {
+  test(`a load of a ${way} killed at ${point} leaves nothing once the next command has run`, async () => {
     await using store = testStore();
     using archive = archiveFile(dockerArchive(spec));
-    const killed = loadElsewhere(store, archive.path, point);
+    const killed = loadElsewhere(store, archive.path, point, way);
     await killed.exited;
     expect(killed.signalCode).toBe("SIGKILL");
     expect(entriesOf(join(store.content.path, "ingest"))).toHaveLength(1);

@@ -74,6 +74,8 @@ export function beginRemoval(local: Local, record: ContainerRecord, state: Remov
 export async function discard(local: Local, record: ContainerRecord): Promise<void> {
   beginRemoval(local, record, { status: "removing", volumes: true, neverMade: true });
   await finishRemoval(local, record);
+  // A snapshot that was only half made has no name by which it could be removed.
+  await local.snapshots.sweep(() => true);
 }
 
 /**

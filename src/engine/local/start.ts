@@ -14,6 +14,7 @@ import { attach } from "../../runtime/attach.ts";
 import { prepareCgroupMove } from "../../runtime/cgroups.ts";
 import { writeConfig } from "../../runtime/config-file.ts";
 import { findConmon, type LaunchedContainer, launchConmon } from "../../runtime/conmon.ts";
+import { programOfProcess, untilReplaced } from "../../runtime/handover.ts";
 import { startContainer } from "../../runtime/runtimes.ts";
 import {
   beginOperation,
@@ -124,8 +125,10 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
   const monitor = identify(launched.conmonPid);
   // Taken before: the program may have ended by the time the runtime is back.
   const startedAt = timestamp();
+  const runtimeProgram = programOfProcess(launched.pid);
   await startContainer(runtime, id);
   faultPoint("start:started");
+  await untilReplaced(launched.pid, runtimeProgram);
   recordRunning(local, record, process, monitor, startedAt);
   faultPoint("start:done");
 }
