@@ -1,4 +1,5 @@
 /** Says how far a long transfer is: on a terminal, after a second, on one line that goes away again. */
+import type { ProgressMessage } from "../engine/engine.ts";
 import { humanSize } from "./format/units.ts";
 import type { Io } from "./io.ts";
 
@@ -11,6 +12,8 @@ export class Progress {
   readonly #word: string;
   readonly #started: number;
   #bytes = 0;
+  /** Bytes of each layer that the engine says it is done with: all that is known of a file that it reads itself. */
+  readonly #layers = new Map<string, number>();
   #shownAt = 0;
 
   /** @param word `Loading` */
@@ -27,6 +30,15 @@ export class Progress {
       await this.#show();
       yield chunk;
     }
+  }
+
+  /** Takes what the engine says of its own progress. */
+  async report({ id, progressDetail }: ProgressMessage): Promise<void> {
+    if (id === undefined || progressDetail?.current === undefined) return;
+    this.#layers.set(id, progressDetail.current);
+    const loaded = this.#layers.values().reduce((sum, bytes) => sum + bytes, 0);
+    this.#bytes = Math.max(this.#bytes, loaded);
+    await this.#show();
   }
 
   /** Takes the line away, before something else is printed. */

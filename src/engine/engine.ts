@@ -116,6 +116,12 @@ export interface Execs {
 
 export type ByteStream = AsyncIterable<Uint8Array>;
 
+/** The bytes of a regular file on this host, which an engine on the same host may read itself, as it likes. */
+export interface LocalFileStream extends ByteStream {
+  /** Absolute. */
+  readonly path: string;
+}
+
 /** A line of progress, as the Engine API streams it. */
 export interface ProgressMessage {
   stream?: string;
@@ -145,7 +151,7 @@ export interface Images {
   remove(reference: string, options?: { force?: boolean; noPrune?: boolean }): Promise<api.ImageDeleteItem[]>;
   /** Takes a docker-archive or OCI archive, plain, gzip or zstd. Messages end with `Loaded image: …` lines. */
   load(
-    archive: ByteStream,
+    archive: ByteStream | LocalFileStream,
     options?: { quiet?: boolean; signal?: AbortSignal },
   ): AsyncIterable<ProgressMessage>;
   /** Gives an archive that Docker and OCI tools both read. */

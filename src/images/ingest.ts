@@ -5,6 +5,7 @@ import { hasErrno, SystemFailure } from "../core/errors.ts";
 import { type Digest, parseDigest } from "../core/ids.ts";
 import { linuxError } from "../linux/libc.ts";
 import type { Hasher } from "./hasher.ts";
+import type { RangeReader } from "./layers/byte-source.ts";
 import type { SpaceWatch } from "./layers/space.ts";
 
 /** Bytes that are written, but not part of the store yet. */
@@ -53,10 +54,36 @@ export class BlobWriter {
     }
     this.size += chunk.byteLength;
     if (this.size <= largeBlob) this.smallHash.update(chunk);
-    else if (this.size - this.announced >= hashStep) {
-      this.hasher.advance(this.path, this.size);
-      this.announced = this.size;
+    else this.announce();
+  }
+
+  /**
+   * Copies the rest of a local file's range. What is hashed and used is the copy: nobody can change that.
+   * @throws LinuxError ENOSPC, before the last byte is used up.
+   */
+  async copy(source: RangeReader, signal: AbortSignal): Promise<void> {
+    if (source.end - source.position <= largeBlob) {
+      const buffer = new Uint8Array(largeBlob);
+      for (let chunk = source.read(buffer); chunk.length > 0; chunk = source.read(buffer)) this.write(chunk);
+      return;
     }
+    for (;;) {
+      if (this.fd === undefined) throw new SystemFailure(`${this.path} is finished`);
+      this.space.addBytes(Math.min(hashStep, source.end - source.position), this.path);
+      const copied = source.copyTo(this.fd, this.size, hashStep);
+      if (copied === 0) return;
+      this.size += copied;
+      this.announce();
+      await Bun.sleep(0);
+      signal.throwIfAborted();
+    }
+  }
+
+  /** Lets the other thread hash what is there so far. */
+  private announce(): void {
+    if (this.size - this.announced < hashStep) return;
+    this.hasher.advance(this.path, this.size);
+    this.announced = this.size;
   }
 
   finish(): IngestedBlob {

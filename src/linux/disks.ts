@@ -69,21 +69,33 @@ const offsets = new BigInt64Array(2);
  * False (nothing copied) where the two file systems do not support it together.
  */
 export function tryCopyRange(from: number, to: number, offset: number, length: number): boolean {
-  offsets[0] = BigInt(offset);
-  offsets[1] = BigInt(offset);
+  return copyRange({ fd: from, offset }, { fd: to, offset }, length) !== undefined;
+}
+
+/**
+ * Copies inside the kernel. Returns the bytes copied: fewer than `length` where the source ends before; undefined
+ * (nothing copied) where the two file systems do not support it together.
+ */
+export function copyRange(
+  from: { fd: number; offset: number },
+  to: { fd: number; offset: number },
+  length: number,
+): number | undefined {
+  offsets[0] = BigInt(from.offset);
+  offsets[1] = BigInt(to.offset);
   let left = length;
   while (left > 0) {
-    const copied = Number(symbols.copy_file_range(from, ptr(offsets, 0), to, ptr(offsets, 8), left, 0));
+    const copied = Number(symbols.copy_file_range(from.fd, ptr(offsets, 0), to.fd, ptr(offsets, 8), left, 0));
     if (copied > 0) left -= copied;
-    else if (copied === 0) return true;
+    else if (copied === 0) break;
     else {
       const code = errno();
       if (code === constants.errno.EINTR) continue;
-      if (left === length && unsupported.has(code)) return false;
+      if (left === length && unsupported.has(code)) return undefined;
       throw linuxError("copy_file_range", code);
     }
   }
-  return true;
+  return length - left;
 }
 
 const unsupported = new Set<number>([

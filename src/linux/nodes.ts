@@ -96,8 +96,12 @@ export function changeMode(fd: number, mode: number): void {
 // struct timespec[2]: access, modification
 const times = new BigInt64Array(4);
 const billion = 1_000_000_000n;
+let filled: { atime: bigint; mtime: bigint } = { atime: 0n, mtime: 0n };
 
 function fillTimes(atime: bigint, mtime: bigint): void {
+  // Archives give many files the same times.
+  if (atime === filled.atime && mtime === filled.mtime) return;
+  filled = { atime, mtime };
   [atime, mtime].forEach((time, index) => {
     const nanoseconds = ((time % billion) + billion) % billion;
     times[index * 2] = (time - nanoseconds) / billion;

@@ -1,7 +1,7 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { DavitError } from "../../core/errors.ts";
-import type { ByteStream, ProgressMessage } from "../../engine/engine.ts";
+import type { ByteStream, LocalFileStream, ProgressMessage } from "../../engine/engine.ts";
 import { type Command, CommandError, noArguments } from "../command.ts";
 import { fileFailure } from "../files.ts";
 import type { Io } from "../io.ts";
@@ -17,10 +17,11 @@ export const load: Command = {
     flags.string("platform", "Load only the given platform variant", { unsupported: true });
     const quiet = flags.bool("quiet", "Suppress the load output", { short: "q" });
     return async ({ engine, io }) => {
-      const archive = input.value === "" ? standardInput(io) : openArchive(io, input.value);
-      const { images } = await engine();
       const progress = new Progress(io, "Loading");
-      await showMessages(io, images.load(progress.count(archive), { quiet: quiet.value }), progress);
+      const archive =
+        input.value === "" ? progress.count(standardInput(io)) : archiveFile(io, input.value, progress);
+      const { images } = await engine();
+      await showMessages(io, images.load(archive, { quiet: quiet.value }), progress);
       return 0;
     };
   },
@@ -29,6 +30,14 @@ export const load: Command = {
 function standardInput(io: Io): ByteStream {
   if (io.stdin.isTerminal) throw new CommandError("requested load from stdin, but stdin is empty");
   return io.stdin.chunks();
+}
+
+/** A regular file also by its path, so that an engine here need not have it streamed. */
+function archiveFile(io: Io, name: string, progress: Progress): ByteStream | LocalFileStream {
+  const stream = progress.count(openArchive(io, name));
+  const path = resolve(io.cwd, name);
+  if (!statSync(path).isFile()) return stream;
+  return { path, [Symbol.asyncIterator]: () => stream };
 }
 
 /** @throws FileFailure when there is no such file */
@@ -50,6 +59,7 @@ export async function showMessages(
       await progress.clear();
       throw new CommandError(failure);
     }
+    await progress.report(message);
     const text = message.stream ?? (message.progressDetail === undefined ? line(message) : "");
     if (text === "") continue;
     await progress.clear();

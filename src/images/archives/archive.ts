@@ -4,13 +4,10 @@ import { InvalidParameter } from "../../core/errors.ts";
 import { type Digest, isDigest } from "../../core/ids.ts";
 import { type IngestSession, readWhole } from "../content.ts";
 import type { IngestedBlob } from "../ingest.ts";
-import { decompress } from "../layers/compression.ts";
 import type { ByteSource, TarEntry } from "../layers/tar-entry.ts";
-import { readTar } from "../layers/tar-reader.ts";
 import { largestDocument } from "../manifest.ts";
+import { type ArchiveMember, membersOf } from "./members.ts";
 
-/** An image of 127 layers has some 260 entries; this is room for hundreds of such images in one archive. */
-const mostEntries = 100_000;
 const mostLinks = 16;
 
 /** The names and contents of an archive's files. */
@@ -82,29 +79,23 @@ export async function readArchive(
 ): Promise<Archive> {
   const files = new Map<string, IngestedBlob>();
   const links = new Map<string, string>();
-  const { stream } = await decompress(source, { signal });
-  let entries = 0;
-  for await (const { entry, content } of readTar(stream, { signal })) {
-    entries += 1;
-    if (entries > mostEntries) {
-      throw new InvalidParameter(`invalid archive: more than ${mostEntries} entries`);
-    }
+  for await (const { entry, writeTo } of membersOf(source, signal)) {
     const name = cleanName(entry.name);
     const link = linkTarget(name, entry);
     // A later entry replaces an earlier one of the same name, as in every tar.
     files.delete(name);
     links.delete(name);
     if (link !== undefined) links.set(name, link);
-    else if (entry.type === "file") files.set(name, held(session, name) ?? (await ingest(session, content)));
+    else if (entry.type === "file") files.set(name, held(session, name) ?? (await ingest(session, writeTo)));
   }
   if (files.size === 0) throw new InvalidParameter("invalid archive: it has no files");
   return new Archive(files, links);
 }
 
-async function ingest(session: IngestSession, content: AsyncIterable<Uint8Array>): Promise<IngestedBlob> {
+async function ingest(session: IngestSession, writeTo: ArchiveMember["writeTo"]): Promise<IngestedBlob> {
   const writer = session.create();
   try {
-    for await (const chunk of content) writer.write(chunk);
+    await writeTo(writer);
     return writer.finish();
   } catch (error) {
     writer.close();

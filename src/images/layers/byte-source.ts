@@ -1,6 +1,7 @@
 /** Turns what an archive comes from into chunks: files without a promise for each. */
 import { fstatSync } from "node:fs";
-import { readAt } from "../../linux/nodes.ts";
+import { copyRange } from "../../linux/disks.ts";
+import { readAt, writeAt } from "../../linux/nodes.ts";
 import { atCurrentDirectory, closeFile, openAt, openFlag } from "../../linux/paths.ts";
 import type { ByteSource, FileRange } from "./tar-entry.ts";
 
@@ -29,6 +30,22 @@ export class RangeReader implements Disposable {
     const got = readAt(this.#fd, buffer.subarray(0, length), this.position, this.path);
     this.position += got;
     return buffer.subarray(0, got);
+  }
+
+  /**
+   * Copies the next bytes to `offset` of an open file, inside the kernel where it can.
+   * @returns how many: 0 at the end, fewer than `length` also before it.
+   */
+  copyTo(fd: number, offset: number, length: number): number {
+    const wanted = Math.min(length, Math.max(0, this.end - this.position));
+    const copied = copyRange({ fd: this.#fd, offset: this.position }, { fd, offset }, wanted);
+    if (copied !== undefined) {
+      this.position += copied;
+      return copied;
+    }
+    const chunk = this.read(new Uint8Array(Math.min(wanted, chunkSize)));
+    writeAt(fd, chunk, offset);
+    return chunk.length;
   }
 
   [Symbol.dispose](): void {

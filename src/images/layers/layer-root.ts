@@ -201,16 +201,18 @@ export class LayerRoot implements Disposable {
 
   /** Gives all directories their times. */
   finish(): void {
-    for (const [path, { atime, mtime }] of this.#times) {
-      const { parent, base } = splitPath(path);
-      const directory = this.openExisting(parent);
-      if (directory === undefined) continue;
+    const siblings = Map.groupBy(this.#times, ([path]) => splitPath(path).parent);
+    for (const [parent, directories] of siblings) {
+      const fd = this.openExisting(parent);
+      if (fd === undefined) continue;
       try {
-        const name = base === "" ? "." : base;
-        const status = tryStatusAt(directory, name);
-        if (status !== undefined && isDirectory(status)) setTimesAt(directory, name, atime, mtime);
+        for (const [path, { atime, mtime }] of directories) {
+          const name = splitPath(path).base || ".";
+          const status = tryStatusAt(fd, name);
+          if (status !== undefined && isDirectory(status)) setTimesAt(fd, name, atime, mtime);
+        }
       } finally {
-        closeFile(directory);
+        closeFile(fd);
       }
     }
   }
