@@ -8,7 +8,7 @@ if [ -x "$out" ] && [ -z "$(find src package.json package-lock.json tsconfig.jso
   exit 0
 fi
 mkdir -p dist
-# Most commands end before compiled code has paid for itself: compile late (src/engine/local/images.ts asks for the JIT).
+# Most commands end before compiled code has paid for itself: compile late.
 # Bun would read .env and bunfig.toml of the directory that davit happens to be started in; it must not.
 node_modules/.bin/bun build --compile --minify --bytecode --format=cjs \
   --compile-jit-policy=20 --no-compile-autoload-dotenv --no-compile-autoload-bunfig \

@@ -4,11 +4,6 @@ import type { State } from "../../state/state.ts";
 import type { Snapshotter } from "../../storage/snapshotter.ts";
 import type { Images } from "../engine.ts";
 
-/** What goes over every byte of an archive is worth the JIT, which the executable starts without (scripts/build.sh). */
-function compileEagerly(): void {
-  Bun.unsafe.setJITPolicy(1);
-}
-
 export function localImages(stores: { state: State; content: ContentStore; snapshots: Snapshotter }): Images {
   return {
     // Each is loaded when it is called: most commands call none, and archives bring compression along.
@@ -19,17 +14,14 @@ export function localImages(stores: { state: State; content: ContentStore; snaps
     remove: async (reference, options) =>
       (await import("../../images/remove.ts")).removeImage(stores, reference, options),
     async *load(archive, options) {
-      compileEagerly();
       const { loadImages } = await import("../../images/load.ts");
       yield* loadImages(stores, archive, options);
     },
     async *save(references) {
-      compileEagerly();
       const { saveImages } = await import("../../images/save.ts");
       yield* saveImages(stores.state, stores.content, references);
     },
     async *import(archive, request) {
-      compileEagerly();
       const { importImage } = await import("../../images/import.ts");
       yield* importImage(stores, archive, request);
     },
