@@ -29,7 +29,7 @@ export interface State {
  * the only one to have the database open reads the whole log first, so it is kept short; conmon's exit command, for
  * which nobody waits, keeps it shorter, so that others seldom have to.
  */
-const logPages = { command: 240, background: 48 } as const;
+const logPages = { command: 96, background: 48 } as const;
 
 /** Opens, and on first use makes, the instance's database and directories. */
 export function openState(instance: Instance, role: keyof typeof logPages = "command"): State {
