@@ -9,6 +9,7 @@
  * A session directory is also the record of intent: while it is there and its process is dead, blobs and layers may
  * lie about that no image owns, and the next command collects them (collect.ts).
  */
+
 import {
   closeSync,
   existsSync,
@@ -16,7 +17,6 @@ import {
   linkSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readSync,
   renameSync,
   rmSync,
@@ -29,6 +29,7 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { hasErrno, NotFound, SystemFailure } from "../core/errors.ts";
 import { type Digest, isDigest, randomId } from "../core/ids.ts";
+import { namesIn } from "../linux/directories.ts";
 import { linuxError } from "../linux/libc.ts";
 import { isAlive, startTimeOf } from "../linux/processes.ts";
 import { Hasher } from "./hasher.ts";
@@ -191,15 +192,6 @@ function removeNow(path: string): void {
 function isOwned(session: string): boolean {
   const [pid, startTime] = session.split(".").map(Number);
   return pid !== undefined && startTime !== undefined && isAlive(pid, startTime);
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return [];
-    throw error;
-  }
 }
 
 function digestOfName(name: string): Digest[] {

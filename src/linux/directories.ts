@@ -1,4 +1,5 @@
 /** Reading directories and removing trees through descriptors: no symlink is followed, no mount crossed. */
+import { readdirSync } from "node:fs";
 import { constants } from "node:os";
 import { hasErrno } from "../core/errors.ts";
 import { check, errno, linuxError, ptr, symbols } from "./libc.ts";
@@ -116,6 +117,16 @@ function unlinked(directory: number, name: string): boolean {
   } catch (error) {
     if (hasErrno(error, "ENOENT")) return true;
     if (hasErrno(error, "EISDIR")) return false;
+    throw error;
+  }
+}
+
+/** Names in a directory; none when it is not there. */
+export function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return [];
     throw error;
   }
 }

@@ -37,7 +37,3 @@ export function execsOf(state: State, containerId: ContainerId): ExecRecord[] {
     .all(containerId)
     .map((row) => JSON.parse(row.record));
 }
-
-export function deleteExecsOf(state: State, containerId: ContainerId): void {
-  state.db.query("DELETE FROM execs WHERE container_id = ?").run(containerId);
-}

@@ -5,10 +5,12 @@
  * Who needs a host mount stands in the exec root, which a reboot empties as it empties the mount table:
  * `volumes/<name>/<container>` for a volume with driver options, `subpaths/<container>/<n>` for a subpath.
  */
-import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+
+import { existsSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import { hasErrno, InvalidParameter, messageOf, SystemFailure } from "../core/errors.ts";
+import { namesIn } from "../linux/directories.ts";
 import { bindMount, isMountPoint, unmountIfMounted } from "../linux/mounts.ts";
 import { nodeType, statusAt } from "../linux/nodes.ts";
 import { descriptorPath, OpenFile, openDirectory, openFlag, openInRoot } from "../linux/paths.ts";
@@ -158,7 +160,7 @@ async function mountForContainer(
 
 /** Names of the volumes that a container has host mounts of. */
 function mountedFor(state: State, containerId: string): string[] {
-  return entriesOf(join(state.instance.execRoot, "volumes")).filter((name) =>
+  return namesIn(join(state.instance.execRoot, "volumes")).filter((name) =>
     existsSync(join(needsPath(state, name), containerId)),
   );
 }
@@ -175,18 +177,9 @@ export async function releaseVolumes(store: VolumeStore, containerId: string): P
   using _held = await lock(state.instance, "volumes");
   for (const name of names) {
     rmSync(join(needsPath(state, name), containerId), { force: true });
-    if (entriesOf(needsPath(state, name)).length > 0) continue;
+    if (namesIn(needsPath(state, name)).length > 0) continue;
     unmountIfMounted(join(volumesPath(state), name, "_data"));
     rmdirSync(needsPath(state, name));
-  }
-}
-
-function entriesOf(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return [];
-    throw error;
   }
 }
 
@@ -227,7 +220,7 @@ function openSubpath(root: number, mount: PlannedMount): OpenFile {
 
 function releaseSubpaths(state: State, containerId: string): void {
   const directory = subpathsPath(state, containerId);
-  for (const name of entriesOf(directory)) {
+  for (const name of namesIn(directory)) {
     const place = join(directory, name);
     unmountIfMounted(place);
     // Empty by now: a mount that is still there makes this fail rather than delete the volume's content.

@@ -1,11 +1,12 @@
 import type { ContainerWaitResponse } from "../../core/objects.ts";
+import type { AttachedStreams } from "../../core/streams.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { atLeastOne, type Command, CommandError } from "../command.ts";
 import type { Io } from "../io.ts";
 import { containerFlags } from "../options/container.ts";
 import { parseDetachKeys } from "../stream/detach-keys.ts";
 import { followSize } from "../stream/resize.ts";
-import { runSession } from "../stream/session.ts";
+import { runSession, type SessionOptions } from "../stream/session.ts";
 import { proxySignals } from "../stream/signals.ts";
 import { createContainer } from "./create.ts";
 
@@ -91,7 +92,6 @@ async function runContainer(engine: Engine, io: Io, id: string, options: RunOpti
         insistence.reject(new CommandError("got 3 SIGTERM/SIGINTs, forcefully exiting")),
       )
     : () => {};
-  let stopFollowing = () => {};
   try {
     try {
       await Promise.race([containers.start(id), insistence.promise]);
@@ -101,14 +101,43 @@ async function runContainer(engine: Engine, io: Io, id: string, options: RunOpti
         await Promise.race([wait.result, insistence.promise]);
       throw error;
     }
-    if (tty && io.stdout.isTerminal) stopFollowing = followSize(io, (size) => containers.resize(id, size));
-    const session = runSession(io, streams, { stdin, tty, detachKeys: options.keys });
-    const end = await Promise.race([session, insistence.promise]);
+    return await followSession(engine, io, id, {
+      streams,
+      ended: wait.result,
+      givenUp: insistence.promise,
+      terms: { stdin, tty, detachKeys: options.keys },
+    });
+  } finally {
+    stopProxy();
+  }
+}
+
+/** A container that has been started, with us at its streams. */
+export interface AttachedSession {
+  streams: AttachedStreams;
+  ended: Promise<ContainerWaitResponse>;
+  /** Rejects when the user insists on leaving. */
+  givenUp: Promise<never>;
+  terms: SessionOptions;
+}
+
+/** @returns its exit status, or 0 when the user has detached. */
+export async function followSession(
+  engine: Engine,
+  io: Io,
+  id: string,
+  { streams, ended, givenUp, terms }: AttachedSession,
+): Promise<number> {
+  const stopFollowing =
+    terms.tty && io.stdout.isTerminal
+      ? followSize(io, (size) => engine.containers.resize(id, size))
+      : () => {};
+  try {
+    const end = await Promise.race([runSession(io, streams, terms), givenUp]);
     if (end === "detached") return 0;
-    return exitStatus(await Promise.race([wait.result, insistence.promise]));
+    return exitStatus(await Promise.race([ended, givenUp]));
   } finally {
     stopFollowing();
-    stopProxy();
   }
 }
 

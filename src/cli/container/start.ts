@@ -4,10 +4,8 @@ import { describeFailure } from "../cli.ts";
 import { atLeastOne, type Command, CommandError } from "../command.ts";
 import type { Io } from "../io.ts";
 import { parseDetachKeys } from "../stream/detach-keys.ts";
-import { followSize } from "../stream/resize.ts";
-import { runSession } from "../stream/session.ts";
 import { proxySignals } from "../stream/signals.ts";
-import { checkTerminal, exitStatus } from "./run.ts";
+import { checkTerminal, followSession } from "./run.ts";
 
 export const start: Command = {
   synopsis: "[OPTIONS] CONTAINER [CONTAINER...]",
@@ -70,7 +68,6 @@ async function startAttached(
     : proxySignals(io, engine, id, () =>
         insistence.reject(new CommandError("got 3 SIGTERM/SIGINTs, forcefully exiting")),
       );
-  let stopFollowing = () => {};
   try {
     const streams = await containers.attach(id, { stream: true, stdin, stdout: true, stderr: true });
     const wait = await containers.wait(id, HostConfig.AutoRemove === true ? "removed" : "next-exit");
@@ -84,13 +81,13 @@ async function startAttached(
         throw error;
       }
     }
-    if (tty && io.stdout.isTerminal) stopFollowing = followSize(io, (size) => containers.resize(id, size));
-    const session = runSession(io, streams, { stdin, tty, detachKeys: options.keys });
-    const end = await Promise.race([session, insistence.promise]);
-    if (end === "detached") return 0;
-    return exitStatus(await Promise.race([wait.result, insistence.promise]));
+    return await followSession(engine, io, id, {
+      streams,
+      ended: wait.result,
+      givenUp: insistence.promise,
+      terms: { stdin, tty, detachKeys: options.keys },
+    });
   } finally {
-    stopFollowing();
     stopProxy();
   }
 }

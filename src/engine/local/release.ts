@@ -2,7 +2,6 @@
  * Gives back what a container holds in the kernel: its runtime record and cgroup, its network, its mounts.
  * Every step may be done again, so this serves the normal end, a start that failed, and repair after a crash.
  */
-import { bundlePath } from "../../core/instance.ts";
 import { isAlive } from "../../linux/processes.ts";
 import { release } from "../../network/index.ts";
 import { containerCgroup, removeCgroup } from "../../runtime/cgroups.ts";
@@ -45,9 +44,4 @@ function isJoined(local: Local, record: ContainerRecord): boolean {
       )
       .get(`container:${record.id}`) !== null
   );
-}
-
-/** Where the container's runtime files are while it runs. */
-export function bundleOf(local: Local, record: ContainerRecord): string {
-  return bundlePath(local.instance, record.id);
 }

@@ -2,11 +2,12 @@
  * Files of containers that are gone. Removing them takes longer than all the rest of a short container's end, so
  * `run --rm` leaves it to conmon's exit command. Should that be killed, a later command sends a process after it.
  */
-import { readdirSync, rmSync } from "node:fs";
-import { hasErrno } from "../../core/errors.ts";
+
+import { rmSync } from "node:fs";
 import type { ContainerId } from "../../core/ids.ts";
 import { bundlePath, containerDataPath, type Instance } from "../../core/instance.ts";
 import { collectForgottenLayers } from "../../images/collect.ts";
+import { namesIn } from "../../linux/directories.ts";
 import { containerById } from "../../state/containers.ts";
 import type { Local } from "./local.ts";
 
@@ -34,13 +35,4 @@ export async function tidyAll(local: Local): Promise<void> {
 export function removeDirectories(instance: Instance, id: string): void {
   rmSync(containerDataPath(instance, id), { recursive: true, force: true });
   rmSync(bundlePath(instance, id), { recursive: true, force: true });
-}
-
-function namesIn(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return [];
-    throw error;
-  }
 }
