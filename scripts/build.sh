@@ -10,7 +10,7 @@ fi
 mkdir -p dist
 # Most commands end before compiled code has paid for itself: compile late.
 # Bun would read .env and bunfig.toml of the directory that davit happens to be started in; it must not.
-node_modules/.bin/bun build --compile --minify --bytecode --format=cjs \
+node_modules/.bin/bun build --compile --minify --bytecode --format=esm --splitting \
   --compile-jit-policy=20 --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
   --outfile "$out.new" src/main.ts >dist/build.log 2>&1 || { cat dist/build.log >&2; exit 1; }
 mv "$out.new" "$out"

@@ -1,7 +1,7 @@
 /** The real process behind `Io`. Made once, by `main`. */
-import { write } from "node:fs";
+import { write, writeSync } from "node:fs";
 import { hasErrno } from "../core/errors.ts";
-import { isTerminal, makeRaw, terminalSize } from "../linux/terminal.ts";
+import { isTerminal, isWritable, makeRaw, terminalSize } from "../linux/terminal.ts";
 import type { InputStream, Io, OutputStream } from "./io.ts";
 
 /** Longest pause between tries while a non-blocking stdout is full, in milliseconds. */
@@ -43,9 +43,12 @@ function processInput(): InputStream {
   };
 }
 
+/** What a pipe that takes anything at all takes at once, in bytes. pipe(7). */
+const pipeBuffer = 4096;
+
 /**
- * Writes go through the thread pool: the event loop stays free for signals while a reader is slow, and the
- * descriptor, which siblings may share, keeps its blocking mode.
+ * What could block goes through the thread pool: the event loop stays free for signals while a reader is slow, and
+ * the descriptor, which siblings may share, keeps its blocking mode. A little text that there is room for does not.
  */
 function processOutput(fd: 1 | 2): OutputStream {
   const terminal = isTerminal(fd);
@@ -71,6 +74,7 @@ function processOutput(fd: 1 | 2): OutputStream {
 }
 
 function writeSome(fd: number, data: Uint8Array): Promise<number> {
+  if (data.length <= pipeBuffer && isWritable(fd)) return Promise.resolve(writeSync(fd, data));
   return new Promise((resolve, reject) => {
     write(fd, data, 0, data.length, null, (error, written) =>
       error === null ? resolve(written) : reject(error),

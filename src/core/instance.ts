@@ -46,3 +46,8 @@ export function bundlePath(instance: Instance, id: string): string {
 export function containerDataPath(instance: Instance, id: string): string {
   return join(instance.dataRoot, "containers", id);
 }
+
+/** Where conmon writes what the container says. */
+export function logPath(instance: Instance, id: string): string {
+  return join(containerDataPath(instance, id), "container.log");
+}

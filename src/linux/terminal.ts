@@ -21,6 +21,16 @@ const localFlags = 0o10 | 0o100 | 0o2 | 0o1 | 0o100000; // ECHO, ECHONL, ICANON,
 const sizeAndParity = 0o60 | 0o400; // CSIZE, PARENB
 const eightBits = 0o60; // CS8
 
+const POLLOUT = 4;
+
+/** True when a write of at most PIPE_BUF (4096) bytes would not wait. poll(2), pipe(7). */
+export function isWritable(fd: number): boolean {
+  const request = Buffer.alloc(8);
+  request.writeInt32LE(fd, 0);
+  request.writeInt16LE(POLLOUT, 4);
+  return symbols.poll(ptr(request), 1, 0) > 0 && (request.readInt16LE(6) & POLLOUT) !== 0;
+}
+
 /**
  * Puts the terminal on `fd` into raw mode.
  * @returns what puts it back as it was.

@@ -1,9 +1,10 @@
 /** A container's network as `inspect` and `ps` show it. */
 import type { EndpointSettings, NetworkSettings, PortMap, PortSummary } from "../core/objects.ts";
 import type { State } from "../state/state.ts";
+import { parseContainerPort, readExposedPorts } from "./container-ports.ts";
 import { parseNetworkMode } from "./mode.ts";
 import type { Endpoint } from "./model.ts";
-import { parseContainerPort, readExposedPorts } from "./ports.ts";
+
 import { derivedId, findEndpoint, networkIdOf } from "./records.ts";
 
 export interface NetworkFacts {

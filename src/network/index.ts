@@ -9,6 +9,8 @@
  *
  * `host`, `none` and `container:x` need none of these calls.
  */
+
+export { parseContainerPort } from "./container-ports.ts";
 export { derivedEndpointId, describeNetworkSettings, type NetworkFacts, portSummaries } from "./describe.ts";
 export { plug, prepareHost, type ReleaseOptions, release, reserve } from "./endpoint.ts";
 export { explainForwardPolicy } from "./forwarding.ts";
@@ -23,7 +25,7 @@ export type {
   PublishedPort,
   Reservation,
 } from "./model.ts";
-export { checkPortBindings, parseContainerPort } from "./ports.ts";
+export { checkPortBindings } from "./ports.ts";
 export { findEndpoint, listEndpoints, listNetworks, type NetworkRecord, networkIdOf } from "./records.ts";
 export { repairNetwork, teardownInstance } from "./repair.ts";
 export { type ResolvConfRequest, resolvConf } from "./resolv.ts";

@@ -5,6 +5,7 @@ import type { PortMap } from "../core/objects.ts";
 import { parseIpv4 } from "../linux/addresses.ts";
 import { closeSocket, holdPort, refuseOthers, shareHeldPort } from "../linux/inet-sockets.ts";
 import type { State } from "../state/state.ts";
+import { parseContainerPort, parsePort, readExposedPorts } from "./container-ports.ts";
 import type { Endpoint, EndpointRequest, HeldPort, Protocol } from "./model.ts";
 
 /** One host port that is asked for: a fixed one, the first free of a range, or any. */
@@ -17,44 +18,6 @@ interface WantedPort {
 }
 
 const anyAddress = "0.0.0.0";
-const protocols: readonly string[] = ["tcp", "udp", "sctp"];
-
-function isProtocol(text: string): text is Protocol {
-  return protocols.includes(text);
-}
-
-function parsePort(text: string): number | undefined {
-  return /^[0-9]{1,5}$/.test(text) && Number(text) <= 65535 ? Number(text) : undefined;
-}
-
-export interface ContainerPort {
-  readonly port: number;
-  readonly protocol: Protocol;
-}
-
-/** Those of an image's exposed ports that are ports: what an image says is not to be trusted to be any. */
-export function readExposedPorts(texts: readonly string[]): ContainerPort[] {
-  return texts.flatMap((text) => {
-    try {
-      return [parseContainerPort(text)];
-    } catch (error) {
-      if (error instanceof InvalidParameter) return [];
-      throw error;
-    }
-  });
-}
-
-/** `80/tcp`, or `80` for TCP. @throws InvalidParameter */
-export function parseContainerPort(text: string): ContainerPort {
-  const [number = "", name = "tcp", rest] = text.split("/");
-  const port = parsePort(number);
-  if (port === undefined || rest !== undefined)
-    throw new InvalidParameter(`invalid port specification: ${JSON.stringify(text)}`);
-  const protocol = name.toLowerCase();
-  if (!isProtocol(protocol)) throw new InvalidParameter(`invalid proto: ${name}`);
-  return { port, protocol };
-}
-
 function parseRange(text: string): readonly [number, number] | undefined {
   if (text === "" || text === "0") return undefined;
   const [first = "", last = first, rest] = text.split("-");

@@ -10,9 +10,9 @@ import { linkSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node
 import { release } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { hasErrno } from "../core/errors.ts";
+import { toJson } from "./json.ts";
 import type { RuntimeSpec } from "./oci.ts";
 import type { OciRuntime } from "./runtimes.ts";
-import { toJson } from "./spec.ts";
 
 /** crun(1): a base64 BPF program, used instead of `linux.seccomp`. */
 const annotation = "run.oci.seccomp_bpf_data";

@@ -12,9 +12,9 @@ import { attach, resizeTerminal } from "./attach.ts";
 import type { CgroupLayout } from "./cgroups.ts";
 import { type ConmonLink, readPid, spawnConmon } from "./conmon.ts";
 import { startFailure } from "./failures.ts";
+import { toJson } from "./json.ts";
 import type { ProcessSpec } from "./oci.ts";
 import type { OciRuntime } from "./runtimes.ts";
-import { toJson } from "./spec.ts";
 
 export interface ExecLaunch {
   instance: Instance;

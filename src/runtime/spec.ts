@@ -7,6 +7,7 @@ import type { ContainerConfig, HostConfig, Ulimit } from "../core/objects.ts";
 import { capabilitySets, chooseCapabilities } from "./capabilities.ts";
 import { maskedPaths, readonlyPaths } from "./defaults.ts";
 import type { ResolvedDevices } from "./devices.ts";
+import { mergeEnvironment } from "./environment.ts";
 import type { HostFacts } from "./host.ts";
 import { initPath, makeMounts, type ResolvedMount, rootPropagation } from "./mounts.ts";
 import type { LinuxSpec, NamespaceType, ProcessSpec, RuntimeSpec } from "./oci.ts";
@@ -187,17 +188,6 @@ export function containerEnvironment(config: ContainerConfig, hostname: string, 
   return mergeEnvironment(base, config.Env ?? []);
 }
 
-/** Later entries replace earlier ones of the same name in their place; one without `=` removes it. */
-export function mergeEnvironment(base: readonly string[], changes: readonly string[]): string[] {
-  const merged = new Map<string, string>();
-  for (const entry of [...base, ...changes]) {
-    const equals = entry.indexOf("=");
-    if (equals < 0) merged.delete(entry);
-    else merged.set(entry.slice(0, equals), entry);
-  }
-  return [...merged.values()];
-}
-
 function rlimit(ulimit: Ulimit, host: HostFacts, warnings: string[]) {
   const name = ulimit.Name.toLowerCase().replace(/^rlimit_/, "");
   const soft = ulimit.Soft === -1 ? Number.POSITIVE_INFINITY : ulimit.Soft;
@@ -236,62 +226,4 @@ function oomScore(wanted: number, host: HostFacts, warnings: string[]): number {
     );
   }
   return host.oomScoreAdj;
-}
-
-export interface ExecProcessInput {
-  /** The container's own process, as its configuration has it. */
-  container: ProcessSpec;
-  args: readonly string[];
-  env: readonly string[];
-  /** undefined: the container's. */
-  cwd: string | undefined;
-  tty: boolean;
-  /** undefined: the container's. */
-  user: ResolvedUser | undefined;
-  privileged: boolean;
-  host: HostFacts;
-  consoleSize?: { height: number; width: number };
-  /** The container's own Env setting: a HOME that stands there holds for every user. */
-  containerEnv?: readonly string[] | null | undefined;
-}
-
-/** The process of an exec. */
-export function makeExecProcess(input: ExecProcessInput): ProcessSpec {
-  const { container, user } = input;
-  const chosen = user ?? { ...container.user, additionalGids: container.user.additionalGids ?? [] };
-  const capabilities = input.privileged
-    ? chooseCapabilities({ add: [], drop: [], privileged: true, available: input.host.capabilities })
-    : (container.capabilities?.bounding ?? []);
-  const homeIsSet = input.containerEnv?.some((entry) => entry.startsWith("HOME=")) ?? false;
-  const base = mergeEnvironment(input.tty ? ["TERM=xterm"] : [], container.env);
-  const home = user === undefined || homeIsSet ? [] : [`HOME=${user.home}`];
-  const process: ProcessSpec = {
-    ...container,
-    user: { uid: chosen.uid, gid: chosen.gid, additionalGids: chosen.additionalGids },
-    args: [...input.args],
-    env: mergeEnvironment(mergeEnvironment(base, home), input.env),
-    cwd: input.cwd || container.cwd,
-    capabilities: capabilitySets(capabilities, chosen.uid),
-    terminal: input.tty,
-  };
-  delete process.consoleSize;
-  if (input.tty && input.consoleSize) process.consoleSize = input.consoleSize;
-  return process;
-}
-
-declare global {
-  interface JSON {
-    /** A number, verbatim. ECMAScript proposal, stage 4; not yet in the type definitions. */
-    rawJSON(text: string): unknown;
-  }
-}
-
-/**
- * The text of config.json or process.json; not `JSON.stringify`, which cannot write the 64-bit number that means
- * unlimited (2⁶⁴ - 1, here Infinity or what JSON.parse made of it).
- */
-export function toJson(document: RuntimeSpec | ProcessSpec): string {
-  return JSON.stringify(document, (_, value: unknown) =>
-    typeof value === "number" && value >= 2 ** 63 ? JSON.rawJSON("18446744073709551615") : value,
-  );
 }

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { formatIpv4Subnet, parseIpv4, parseIpv4Subnet, parseMac } from "../../src/linux/addresses.ts";
+import { parseContainerPort } from "../../src/network/container-ports.ts";
 import { formatNetworkMode, parseNetworkMode } from "../../src/network/mode.ts";
-import { parseContainerPort, parsePortBindings } from "../../src/network/ports.ts";
+import { parsePortBindings } from "../../src/network/ports.ts";
 import { parseNetDev } from "../../src/network/statistics.ts";
 import { chooseAddress, chooseSubnet, macOf } from "../../src/network/subnets.ts";
 

@@ -17,17 +17,11 @@ import { writeConfig } from "../../src/runtime/config-file.ts";
 import { type ExitRecord, findConmon, launchConmon, readExitRecord } from "../../src/runtime/conmon.ts";
 import { resolveDevices } from "../../src/runtime/devices.ts";
 import { type ExecLaunch, type RunningExec, startExec } from "../../src/runtime/exec.ts";
+import { type ExecProcessInput, makeExecProcess } from "../../src/runtime/exec-process.ts";
 import type { RuntimeSpec } from "../../src/runtime/oci.ts";
 import { checkResources } from "../../src/runtime/resources.ts";
 import { deleteContainer, findRuntime, type OciRuntime, startContainer } from "../../src/runtime/runtimes.ts";
-import {
-  type ExecProcessInput,
-  makeExecProcess,
-  makeSpec,
-  type ResolvedMount,
-  readHostFacts,
-  type SpecInput,
-} from "../../src/runtime/spec.ts";
+import { makeSpec, type ResolvedMount, readHostFacts, type SpecInput } from "../../src/runtime/spec.ts";
 import { resolveUser } from "../../src/runtime/users.ts";
 
 export const searchPath = process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin";

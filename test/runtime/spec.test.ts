@@ -2,10 +2,12 @@ import { describe, expect, test } from "bun:test";
 import type { ContainerConfig, HostConfig } from "../../src/core/objects.ts";
 import { allCapabilities, chooseCapabilities, defaultCapabilities } from "../../src/runtime/capabilities.ts";
 import { resolveDevices } from "../../src/runtime/devices.ts";
+import { makeExecProcess } from "../../src/runtime/exec-process.ts";
 import { startFailure } from "../../src/runtime/failures.ts";
 import type { HostFacts } from "../../src/runtime/host.ts";
+import { toJson } from "../../src/runtime/json.ts";
 import { parseSecurityOptions } from "../../src/runtime/security-options.ts";
-import { makeExecProcess, makeSpec, type SpecInput, toJson } from "../../src/runtime/spec.ts";
+import { makeSpec, type SpecInput } from "../../src/runtime/spec.ts";
 
 const host: HostFacts = {
   cgroups: { version: "v1", controllers: new Map(), unified: undefined, own: new Map() },

@@ -4,7 +4,8 @@ import { parseDetachKeys } from "../stream/detach-keys.ts";
 import { followSize } from "../stream/resize.ts";
 import { runSession } from "../stream/session.ts";
 import { proxySignals } from "../stream/signals.ts";
-import { checkTerminal, exitStatus } from "./run.ts";
+import { checkTerminal } from "../stream/terminal.ts";
+import { exitStatus } from "./run.ts";
 
 export const attach: Command = {
   synopsis: "[OPTIONS] CONTAINER",

@@ -8,7 +8,7 @@ import { checkEnvironment, environment } from "../options/key-values.ts";
 import { parseDetachKeys } from "../stream/detach-keys.ts";
 import { followSize } from "../stream/resize.ts";
 import { runSession } from "../stream/session.ts";
-import { checkTerminal } from "./run.ts";
+import { checkTerminal } from "../stream/terminal.ts";
 
 export const exec: Command = {
   synopsis: "[OPTIONS] CONTAINER COMMAND [ARG...]",

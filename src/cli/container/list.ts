@@ -3,7 +3,6 @@ import { type Command, CommandError, noArguments } from "../command.ts";
 import { filterFlag } from "../filters.ts";
 import { listFormatFlag } from "../format/flag.ts";
 import { formatRows } from "../format/rows.ts";
-import { Template, TemplateExecutionError, TemplateSyntaxError } from "../format/template/template.ts";
 import { containerLayout, containerRow } from "./row.ts";
 
 export const list: Command = {
@@ -26,7 +25,7 @@ export const list: Command = {
     const quiet = flags.bool("quiet", "Only display container IDs", { short: "q" });
     const size = flags.bool("size", "Display total file sizes", { short: "s" });
     return async ({ engine, io }) => {
-      const usesSize = format.value !== "" && readsSize(format.value);
+      const usesSize = format.value !== "" && (await readsSize(format.value));
       if (format.value !== "" && quiet.value) {
         await io.stderr.write(
           "WARNING: Ignoring custom format, because both --format and --quiet are set.\n",
@@ -57,7 +56,10 @@ export const list: Command = {
 };
 
 /** Runs the template once on nothing, to learn whether it reads `.Size`, which costs the engine work. */
-function readsSize(format: string): boolean {
+async function readsSize(format: string): Promise<boolean> {
+  const { Template, TemplateExecutionError, TemplateSyntaxError } = await import(
+    "../format/template/template.ts"
+  );
   let used = false;
   const nothing: ContainerSummary = {
     Id: "",

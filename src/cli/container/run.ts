@@ -8,6 +8,7 @@ import { parseDetachKeys } from "../stream/detach-keys.ts";
 import { followSize } from "../stream/resize.ts";
 import { runSession, type SessionOptions } from "../stream/session.ts";
 import { proxySignals } from "../stream/signals.ts";
+import { checkTerminal } from "../stream/terminal.ts";
 import { createContainer } from "./create.ts";
 
 export const run: Command = {
@@ -147,9 +148,4 @@ export function exitStatus(response: ContainerWaitResponse): number {
     throw new CommandError(`Error waiting for container: ${response.Error.Message}`, 125);
   }
   return response.StatusCode;
-}
-
-/** @throws CommandError when a terminal is wanted and our stdin is none */
-export function checkTerminal(io: Io, stdin: boolean, tty: boolean): void {
-  if (stdin && tty && !io.stdin.isTerminal) throw new CommandError("the input device is not a TTY");
 }

@@ -5,7 +5,8 @@ import { atLeastOne, type Command, CommandError } from "../command.ts";
 import type { Io } from "../io.ts";
 import { parseDetachKeys } from "../stream/detach-keys.ts";
 import { proxySignals } from "../stream/signals.ts";
-import { checkTerminal, followSession } from "./run.ts";
+import { checkTerminal } from "../stream/terminal.ts";
+import { followSession } from "./run.ts";
 
 export const start: Command = {
   synopsis: "[OPTIONS] CONTAINER [CONTAINER...]",

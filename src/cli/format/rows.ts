@@ -1,8 +1,12 @@
 /** Lists of objects by `--format`: `table`, `table TEMPLATE`, `json`, `raw` or a template for each row. */
 import { CommandError } from "../command.ts";
 import { alignTabs } from "./tabs.ts";
-import { Template, TemplateExecutionError, TemplateSyntaxError } from "./template/template.ts";
+import { parsePlain, runPlain } from "./template/plain.ts";
+import type { Template } from "./template/template.ts";
 import { absent, GoObject, type Value } from "./template/values.ts";
+
+/** The template language, loaded when a format needs it. */
+const language = (): typeof import("./template/template.ts") => require("./template/template.ts");
 
 /** A row's fields by name; those with arguments are methods (`.Label "x"`) and are left out of JSON. */
 export interface RowFields {
@@ -109,23 +113,40 @@ export function isTable(format: string): boolean {
 
 function eachRow(source: string, rows: readonly Row[]): string {
   return withDockersWords(() => {
-    const template = new Template(source);
+    const template = rowTemplate(source);
     return rows.map((row) => `${template.run(row)}\n`).join("");
   });
 }
 
 function inTable(source: string, names: Readonly<Record<string, string>>, rows: readonly Row[]): string {
   return withDockersWords(() => {
-    const template = new Template(source);
+    const template = rowTemplate(source);
     const lines = rows.map((row) => `${template.run(row)}\n`);
     return alignTabs([`${template.headings(new Headings(names))}\n`, ...lines].join(""));
   });
+}
+
+/** @throws TemplateSyntaxError */
+function rowTemplate(source: string): { run(row: Row): string; headings(names: Headings): string } {
+  const plain = parsePlain(source);
+  let compiled: Template | undefined;
+  const whole = () => {
+    compiled ??= new (language().Template)(source);
+    return compiled;
+  };
+  if (plain === undefined) whole();
+  const quickly = (object: GoObject) => (plain === undefined ? undefined : runPlain(plain, object));
+  return {
+    run: (row) => quickly(row) ?? whole().run(row),
+    headings: (names) => quickly(names) ?? whole().headings(names),
+  };
 }
 
 function withDockersWords(make: () => string): string {
   try {
     return make();
   } catch (error) {
+    const { TemplateExecutionError, TemplateSyntaxError } = language();
     if (error instanceof TemplateSyntaxError || error instanceof TemplateExecutionError) {
       throw new CommandError(`template parsing error: ${error.message}`);
     }

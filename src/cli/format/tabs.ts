@@ -45,6 +45,7 @@ function alignColumn(
   }
 }
 
-function letters(cell: string | undefined): number {
-  return [...(cell ?? "")].length;
+/** Code points, as Go counts them. */
+function letters(cell = ""): number {
+  return Buffer.byteLength(cell) === cell.length ? cell.length : [...cell].length;
 }

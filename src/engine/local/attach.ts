@@ -1,16 +1,15 @@
 /** Connections to a container's streams: to a running one, or to one that is about to be started. */
 import { Conflict } from "../../core/errors.ts";
-import { bundlePath } from "../../core/instance.ts";
+import { bundlePath, logPath } from "../../core/instance.ts";
 import type { AttachedStreams, OutputFrame } from "../../core/streams.ts";
 import { attach as connect } from "../../runtime/attach.ts";
 import { readLog } from "../../runtime/logs.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
 import type { AttachOptions } from "../engine.ts";
-import { liveState } from "./kill.ts";
 import { containerEvent, type Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
 import { settle } from "./settle.ts";
-import { logPath } from "./start.ts";
+import { liveState } from "./status.ts";
 
 /** @throws Conflict when the container is paused. */
 export async function attach(
@@ -26,7 +25,8 @@ export async function attach(
   const live = await liveStreams(local, record, options);
   if (options.stream !== false) local.emit(containerEvent(record, "attach"));
   const wanted = { stdout: options.stdout === true, stderr: options.stderr === true };
-  const logged = options.logs === true ? generate(readLog(logPath(local, record), wanted)) : undefined;
+  const logged =
+    options.logs === true ? generate(readLog(logPath(local.instance, record.id), wanted)) : undefined;
   return {
     output: concatenate(logged, select(live.output, wanted)),
     write: (data) => live.write(data),

@@ -16,9 +16,9 @@ import {
 } from "../../runtime/spec.ts";
 import { resolveUser } from "../../runtime/users.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
-import { liveState } from "./kill.ts";
 import type { Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
+import { liveState } from "./status.ts";
 
 export interface BundleParts {
   bundle: string;

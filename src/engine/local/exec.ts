@@ -16,14 +16,13 @@ import {
   startDetachedExec,
   startExec,
 } from "../../runtime/exec.ts";
+import { makeExecProcess } from "../../runtime/exec-process.ts";
 import type { RuntimeSpec } from "../../runtime/oci.ts";
-import { makeExecProcess } from "../../runtime/spec.ts";
 import { resolveUser } from "../../runtime/users.ts";
 import { type ExecRecord, execById, execsOf, putExec } from "../../state/execs.ts";
 import { cleanWorkingDirectory } from "./configuration.ts";
 import { containerEvent, type Local } from "./local.ts";
-import { requireLive } from "./logs.ts";
-import { findContainer } from "./lookup.ts";
+import { findContainer, requireLive } from "./lookup.ts";
 
 /** Finished ones that are kept for `inspect`; older ones are forgotten at the next create. */
 const keptFinished = 64;

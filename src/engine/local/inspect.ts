@@ -1,17 +1,15 @@
 /** What is known of one container, in the API's shape. */
 import { join } from "node:path";
-import { containerDataPath } from "../../core/instance.ts";
+import { containerDataPath, logPath } from "../../core/instance.ts";
 import type { ContainerInspect } from "../../core/objects.ts";
 import { describeNetworkSettings } from "../../network/index.ts";
 import { maskedPaths, readonlyPaths } from "../../runtime/defaults.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
 import { execsOf } from "../../state/execs.ts";
-import { liveState } from "./kill.ts";
 import type { Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
 import { sizes } from "./sizes.ts";
-import { logPath } from "./start.ts";
-import { stateObject } from "./status.ts";
+import { liveState, stateObject } from "./status.ts";
 
 export async function inspect(
   local: Local,
@@ -33,7 +31,7 @@ export async function inspect(
     ResolvConfPath: started ? join(directory, "resolv.conf") : "",
     HostnamePath: started ? join(directory, "hostname") : "",
     HostsPath: started ? join(directory, "hosts") : "",
-    LogPath: started ? logPath(local, record) : "",
+    LogPath: started ? logPath(local.instance, record.id) : "",
     Name: `/${record.name}`,
     RestartCount: record.restartCount,
     Driver: record.driver,

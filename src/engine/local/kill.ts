@@ -1,22 +1,16 @@
 /** Signals to a container's first process. */
 import { Conflict } from "../../core/errors.ts";
 import { isAlive, openProcess, type ProcessHandle } from "../../linux/processes.ts";
-import {
-  type ContainerRecord,
-  type ContainerState,
-  containerById,
-  updateContainer,
-} from "../../state/containers.ts";
+import { type ContainerRecord, containerById, updateContainer } from "../../state/containers.ts";
 import { signalNumber } from "./configuration.ts";
 import { containerEvent, type Local } from "./local.ts";
 import { lockContainer } from "./lock-container.ts";
 import { findContainer } from "./lookup.ts";
 import { thaw } from "./pause.ts";
 import { settle } from "./settle.ts";
+import { type LiveState, liveState } from "./status.ts";
 
 const sigkill = 9;
-
-export type LiveState = Extract<ContainerState, { status: "running" | "paused" }>;
 
 /** `docker kill`. A kill by SIGKILL, or by the stop signal, counts as the user's wish that it stay stopped. */
 export async function kill(local: Local, reference: string, signal = "KILL"): Promise<void> {
@@ -32,10 +26,6 @@ export async function kill(local: Local, reference: string, signal = "KILL"): Pr
   }
   await signalContainer(local, record, live, number);
   local.emit(containerEvent(record, "kill", { signal: String(number) }));
-}
-
-export function liveState(record: ContainerRecord): LiveState | undefined {
-  return record.state.status === "running" || record.state.status === "paused" ? record.state : undefined;
 }
 
 /** The container's init, if it is still the process that was recorded. */

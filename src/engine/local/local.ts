@@ -3,15 +3,14 @@ import { readFileSync } from "node:fs";
 import type { ContainerId } from "../../core/ids.ts";
 import type { Instance } from "../../core/instance.ts";
 import type { AttachedStreams } from "../../core/streams.ts";
-import { type ContentStore, openContent } from "../../images/content.ts";
+import type { ContentStore } from "../../images/content.ts";
 import { startTimeOf } from "../../linux/processes.ts";
-import { type CgroupLayout, detectCgroups } from "../../runtime/cgroups.ts";
-import { type HostFacts, readHostFacts } from "../../runtime/host.ts";
-import { findRuntime, type OciRuntime } from "../../runtime/runtimes.ts";
+import type { CgroupLayout } from "../../runtime/cgroups.ts";
+import type { HostFacts } from "../../runtime/host.ts";
+import type { OciRuntime } from "../../runtime/runtimes.ts";
 import type { ContainerRecord, ProcessIdentity } from "../../state/containers.ts";
-import { emitEvent, type NewEvent } from "../../state/events.ts";
+import type { NewEvent } from "../../state/events.ts";
 import type { State } from "../../state/state.ts";
-import { openSnapshotter } from "../../storage/open.ts";
 import type { Snapshotter } from "../../storage/snapshotter.ts";
 
 /** Somebody in this process who attached before the start: gets the streams, or nothing if the start fails. */
@@ -48,10 +47,25 @@ export interface LocalOptions {
   storageDriver?: string;
 }
 
+/** Most commands need two or three of these: each is loaded when it is first used. */
+const rooms = {
+  content: (): typeof import("../../images/content.ts") => require("../../images/content.ts"),
+  snapshots: (): typeof import("../../storage/open.ts") => require("../../storage/open.ts"),
+  cgroups: (): typeof import("../../runtime/cgroups.ts") => require("../../runtime/cgroups.ts"),
+  host: (): typeof import("../../runtime/host.ts") => require("../../runtime/host.ts"),
+  runtimes: (): typeof import("../../runtime/runtimes.ts") => require("../../runtime/runtimes.ts"),
+  events: (): typeof import("../../state/events.ts") => require("../../state/events.ts"),
+};
+
 export function makeLocal(options: LocalOptions): Local {
   const { instance, state, self, searchPath } = options;
-  const cgroups = once(detectCgroups);
-  const host = once(() => readHostFacts(cgroups()));
+  const cgroups = once(() => rooms.cgroups().detectCgroups());
+  const host = once(() => rooms.host().readHostFacts(cgroups()));
+  const content = once(() => rooms.content().openContent(instance.dataRoot));
+  const snapshots = once(() => rooms.snapshots().openSnapshotter(state, options.storageDriver));
+  // A driver that is asked for by name is checked at once.
+  if (options.storageDriver !== undefined) snapshots();
+  const me = once(() => ({ pid: process.pid, started: startTimeOf(process.pid) ?? 0 }));
   return {
     instance,
     state,
@@ -59,14 +73,22 @@ export function makeLocal(options: LocalOptions): Local {
     searchPath,
     cgroups,
     host,
-    content: openContent(instance.dataRoot),
-    snapshots: openSnapshotter(state, options.storageDriver),
-    me: { pid: process.pid, started: startTimeOf(process.pid) ?? 0 },
+    get content() {
+      return content();
+    },
+    get snapshots() {
+      return snapshots();
+    },
+    get me() {
+      return me();
+    },
     bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
     waitingClients: new Map(),
-    runtime: (requested) =>
-      findRuntime({ execRoot: instance.execRoot, searchPath, cgroups: cgroups() }, requested),
-    emit: (event) => emitEvent(state, event),
+    runtime: (requested) => {
+      const where = { execRoot: instance.execRoot, searchPath, cgroups: cgroups() };
+      return rooms.runtimes().findRuntime(where, requested);
+    },
+    emit: (event) => rooms.events().emitEvent(state, event),
   };
 }
 

@@ -1,14 +1,14 @@
 /** A container's log, and its processes and figures while it runs. */
-import { Conflict, InvalidParameter, NotImplemented } from "../../core/errors.ts";
+import { InvalidParameter, NotImplemented } from "../../core/errors.ts";
+import { logPath } from "../../core/instance.ts";
 import type { OutputFrame } from "../../core/streams.ts";
 import { readLog } from "../../runtime/logs.ts";
 import { containerById } from "../../state/containers.ts";
 import type { LogsOptions } from "../engine.ts";
-import { liveState } from "./kill.ts";
 import { hasEnded } from "./liveness.ts";
 import type { Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
-import { logPath } from "./start.ts";
+import { liveState } from "./status.ts";
 
 export async function* logs(
   local: Local,
@@ -27,20 +27,10 @@ export async function* logs(
     if (now === undefined) return true;
     return liveState(now) === undefined ? now.state.status !== "restarting" : hasEnded(local, now.state);
   };
-  yield* readLog(logPath(local, record), {
+  yield* readLog(logPath(local.instance, record.id), {
     stdout,
     stderr,
     ...rest,
     ...(follow === true ? { follow: { hasEnded: ended } } : {}),
   });
-}
-
-/** @throws Conflict when it does not run. */
-export function requireLive(local: Local, reference: string) {
-  const record = findContainer(local.state, reference);
-  const live = liveState(record);
-  if (live === undefined || hasEnded(local, record.state)) {
-    throw new Conflict(`container ${record.id} is not running`);
-  }
-  return { record, live };
 }

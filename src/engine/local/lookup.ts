@@ -1,5 +1,5 @@
 /** Finding containers by what people type: a full id, a name, or the beginning of an id. */
-import { InvalidParameter, NotFound } from "../../core/errors.ts";
+import { Conflict, InvalidParameter, NotFound } from "../../core/errors.ts";
 import type { ContainerId } from "../../core/ids.ts";
 import {
   type ContainerRecord,
@@ -8,6 +8,9 @@ import {
   containersByPrefix,
 } from "../../state/containers.ts";
 import type { State } from "../../state/state.ts";
+import { hasEnded } from "./liveness.ts";
+import type { Local } from "./local.ts";
+import { liveState } from "./status.ts";
 
 /**
  * @throws NotFound `No such container: x`; InvalidParameter when a prefix fits several.
@@ -36,4 +39,14 @@ function search(state: State, reference: string): ContainerRecord | undefined {
   const [first, second] = containersByPrefix(state, reference);
   if (second) throw new InvalidParameter(`Multiple IDs found with provided prefix: ${reference}`);
   return first;
+}
+
+/** @throws Conflict when it does not run. */
+export function requireLive(local: Local, reference: string) {
+  const record = findContainer(local.state, reference);
+  const live = liveState(record);
+  if (live === undefined || hasEnded(local, record.state)) {
+    throw new Conflict(`container ${record.id} is not running`);
+  }
+  return { record, live };
 }

@@ -10,8 +10,8 @@ import {
 } from "../../network/index.ts";
 import { activeContainers, type ContainerRecord } from "../../state/containers.ts";
 import type { Filters, Networks } from "../engine.ts";
-import { liveState } from "./kill.ts";
 import type { Local } from "./local.ts";
+import { liveState } from "./status.ts";
 
 export function localNetworks(local: Local): Networks {
   return {

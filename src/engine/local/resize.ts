@@ -2,7 +2,7 @@
 import { bundlePath } from "../../core/instance.ts";
 import { resizeTerminal } from "../../runtime/attach.ts";
 import type { Local } from "./local.ts";
-import { requireLive } from "./logs.ts";
+import { requireLive } from "./lookup.ts";
 
 export async function resize(
   local: Local,

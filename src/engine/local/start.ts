@@ -4,10 +4,9 @@
  * both do.
  */
 import { mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { Conflict, messageOf, NotModified, StartFailure, SystemFailure } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
-import { bundlePath, containerDataPath } from "../../core/instance.ts";
+import { bundlePath, logPath } from "../../core/instance.ts";
 import { startTimeOf } from "../../linux/processes.ts";
 import { plug, prepareHost, type Reservation, reserve } from "../../network/index.ts";
 import { attach } from "../../runtime/attach.ts";
@@ -97,7 +96,7 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
       runtime,
       id,
       bundle,
-      logPath: record.hostConfig.LogConfig?.Type === "none" ? undefined : logPath(local, record),
+      logPath: record.hostConfig.LogConfig?.Type === "none" ? undefined : logPath(local.instance, record.id),
       tty: record.config.Tty === true,
       stdin: record.config.OpenStdin === true,
       stdinOnce: record.config.StdinOnce === true,
@@ -193,10 +192,6 @@ async function reserveNetwork(local: Local, record: ContainerRecord): Promise<Re
     exposedPorts: Object.keys(record.config.ExposedPorts ?? {}),
     publishAll: record.hostConfig.PublishAllPorts,
   });
-}
-
-export function logPath(local: Local, record: ContainerRecord): string {
-  return join(containerDataPath(local.instance, record.id), "container.log");
 }
 
 /** @throws SystemFailure when the process is gone already. */

@@ -3,9 +3,9 @@ import type { ContainerStats } from "../../core/objects.ts";
 import { containerCgroup } from "../../runtime/cgroups.ts";
 import { readStats, type StatsSource } from "../../runtime/stats.ts";
 import type { StatsOptions } from "../engine.ts";
-import { liveState } from "./kill.ts";
 import type { Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
+import { liveState } from "./status.ts";
 
 const interval = 1000;
 

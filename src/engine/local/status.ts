@@ -1,7 +1,14 @@
 /** A container's state in the API's words and in people's. */
 import { humanDuration } from "../../core/durations.ts";
 import type { ContainerStateObject, ContainerStatus } from "../../core/objects.ts";
-import { type ContainerRecord, never } from "../../state/containers.ts";
+import { type ContainerRecord, type ContainerState, never } from "../../state/containers.ts";
+
+/** A state with a process. */
+export type LiveState = Extract<ContainerState, { status: "running" | "paused" }>;
+
+export function liveState(record: ContainerRecord): LiveState | undefined {
+  return record.state.status === "running" || record.state.status === "paused" ? record.state : undefined;
+}
 
 export function statusOf(record: ContainerRecord): ContainerStatus {
   const { status } = record.state;

@@ -2,11 +2,12 @@
 import { NotModified } from "../../core/errors.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
 import { signalNumber } from "./configuration.ts";
-import { cancelRestart, killAndWait, liveState, noteUsersStop, openInit, signalContainer } from "./kill.ts";
+import { cancelRestart, killAndWait, noteUsersStop, openInit, signalContainer } from "./kill.ts";
 import { containerEvent, type Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
 import { settle } from "./settle.ts";
 import { start } from "./start.ts";
+import { liveState } from "./status.ts";
 
 /** Seconds that a container has between the signal and SIGKILL, if neither it nor the caller says otherwise. */
 const defaultTimeout = 10;

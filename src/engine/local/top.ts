@@ -3,7 +3,7 @@ import { InvalidParameter, SystemFailure, Unavailable } from "../../core/errors.
 import type { ContainerTopResponse } from "../../core/objects.ts";
 import { containerCgroup, containerPids } from "../../runtime/cgroups.ts";
 import type { Local } from "./local.ts";
-import { requireLive } from "./logs.ts";
+import { requireLive } from "./lookup.ts";
 
 const defaultArguments = "-ef";
 

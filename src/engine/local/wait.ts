@@ -10,10 +10,11 @@ import {
   watchDirectories,
 } from "../../state/events.ts";
 import type { RegisteredWait, WaitCondition } from "../engine.ts";
-import { liveState, openInit } from "./kill.ts";
+import { openInit } from "./kill.ts";
 import type { Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
 import { settle } from "./settle.ts";
+import { liveState } from "./status.ts";
 
 export async function wait(
   local: Local,
