@@ -3,7 +3,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Conflict } from "../../core/errors.ts";
 import { containerDataPath } from "../../core/instance.ts";
-import { type Endpoint, hostsFile, parseNetworkMode, resolvConf } from "../../network/index.ts";
+import { hostsFile } from "../../network/hosts.ts";
+import { parseNetworkMode } from "../../network/mode.ts";
+import type { Endpoint } from "../../network/model.ts";
+import { resolvConf } from "../../network/resolv.ts";
 import { containerCgroup } from "../../runtime/cgroups.ts";
 import { resolveDevices } from "../../runtime/devices.ts";
 import {

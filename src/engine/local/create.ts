@@ -17,7 +17,7 @@ import type {
 } from "../../core/objects.ts";
 import { imageById } from "../../images/records.ts";
 import { resolveImage } from "../../images/resolve.ts";
-import { checkPortBindings, formatNetworkMode, parseNetworkMode } from "../../network/index.ts";
+import { formatNetworkMode, parseNetworkMode } from "../../network/mode.ts";
 import { chooseCapabilities } from "../../runtime/capabilities.ts";
 import { prepareCgroupMove } from "../../runtime/cgroups.ts";
 import { checkResources } from "../../runtime/resources.ts";
@@ -58,7 +58,7 @@ export async function create(
   const checked = checkResources(asked, local.cgroups(), local.host().cpus);
   const id = newContainerId();
   const hostConfig = { ...asked, ...checked.resources, NetworkMode: networkMode(local, config, asked) };
-  checkPortBindings(hostConfig.PortBindings ?? {});
+  await verifyPorts(hostConfig);
   const runtime = local.runtime(asked.Runtime || undefined);
 
   const record: ContainerRecord = {
@@ -169,4 +169,9 @@ function hostnameOf(local: Local, id: ContainerId, config: ContainerConfig, host
   }
   if (config.Hostname) return config.Hostname;
   return mode.kind === "host" ? hostname() : shortId(id);
+}
+
+async function verifyPorts({ PortBindings }: HostConfig): Promise<void> {
+  if (Object.keys(PortBindings ?? {}).length === 0) return;
+  (await import("../../network/ports.ts")).checkPortBindings(PortBindings);
 }

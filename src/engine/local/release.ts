@@ -3,7 +3,7 @@
  * Every step may be done again, so this serves the normal end, a start that failed, and repair after a crash.
  */
 import { isAlive } from "../../linux/processes.ts";
-import { release } from "../../network/index.ts";
+import { parseNetworkMode } from "../../network/mode.ts";
 import { containerCgroup, removeCgroup } from "../../runtime/cgroups.ts";
 import { deleteContainer } from "../../runtime/runtimes.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
@@ -22,7 +22,10 @@ export async function releaseKernelObjects(local: Local, record: ContainerRecord
     await deleteContainer(runtime, record.id, { force: true });
     removeCgroup(layout, cgroupPath);
   }
-  release(local.state, record.id, { removeLink: isJoined(local, record) });
+  if (parseNetworkMode(record.hostConfig.NetworkMode).kind === "bridge") {
+    const { release } = await import("../../network/endpoint.ts");
+    release(local.state, record.id, { removeLink: isJoined(local, record) });
+  }
   await local.snapshots.unmount(record.id);
   await releaseVolumes(volumeStore(local), record.id);
 }

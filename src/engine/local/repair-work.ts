@@ -6,7 +6,7 @@ import type { ContainerId } from "../../core/ids.ts";
 import { bundlePath } from "../../core/instance.ts";
 import { processesWithArgument } from "../../linux/process-search.ts";
 import { isAlive, openProcess, startTimeOf } from "../../linux/processes.ts";
-import { repairNetwork } from "../../network/index.ts";
+import { repairNetwork } from "../../network/repair.ts";
 import { readExitRecord } from "../../runtime/conmon.ts";
 import { containerState } from "../../runtime/runtimes.ts";
 import {

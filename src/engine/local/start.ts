@@ -8,7 +8,7 @@ import { Conflict, messageOf, NotModified, StartFailure, SystemFailure } from ".
 import { faultPoint } from "../../core/fault.ts";
 import { bundlePath, logPath } from "../../core/instance.ts";
 import { startTimeOf } from "../../linux/processes.ts";
-import { plug, prepareHost, type Reservation, reserve } from "../../network/index.ts";
+import type { Reservation } from "../../network/model.ts";
 import { attach } from "../../runtime/attach.ts";
 import { prepareCgroupMove } from "../../runtime/cgroups.ts";
 import { writeConfig } from "../../runtime/config-file.ts";
@@ -78,7 +78,7 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
     rootfs,
     fill: record.startedAt.startsWith("0001"),
   });
-  const reservation = await reserveNetwork(local, record);
+  const bridged = await reserveNetwork(local, record);
   faultPoint("start:reserved");
   let launched: LaunchedContainer;
   try {
@@ -86,7 +86,7 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
       bundle,
       rootfs,
       mounts,
-      endpoint: reservation?.endpoint,
+      endpoint: bridged?.reservation.endpoint,
     });
     writeConfig(bundle, spec, runtime);
     const launching = launchConmon({
@@ -101,21 +101,18 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
       stdin: record.config.OpenStdin === true,
       stdinOnce: record.config.StdinOnce === true,
       exitCommand: internalCommand(local, "exit", id),
-      inheritedFds: reservation?.sockets ?? [],
+      inheritedFds: bridged?.reservation.sockets ?? [],
     });
     // The runtime is at work in processes of its own; meanwhile the host's side of the network is made.
-    const [outcome, host] = await Promise.allSettled([
-      launching,
-      reservation === undefined ? undefined : prepareHost(local.state, reservation),
-    ]);
+    const [outcome, host] = await Promise.allSettled([launching, bridged?.prepareHost()]);
     if (outcome.status === "rejected") throw outcome.reason;
     if (host.status === "rejected") throw host.reason;
     launched = outcome.value;
   } finally {
-    reservation?.[Symbol.dispose]();
+    bridged?.reservation[Symbol.dispose]();
   }
   faultPoint("start:created");
-  if (reservation !== undefined) await plug(local.state, reservation.endpoint, launched.pid);
+  await bridged?.plug(launched.pid);
   faultPoint("start:plugged");
   const clients = local.waitingClients.get(id) ?? [];
   local.waitingClients.delete(id);
@@ -182,16 +179,30 @@ async function undoStart(local: Local, record: ContainerRecord, error: unknown):
   }
 }
 
-async function reserveNetwork(local: Local, record: ContainerRecord): Promise<Reservation | undefined> {
+/** A start's part of the bridge network. */
+interface Bridged {
+  reservation: Reservation;
+  prepareHost(): Promise<void>;
+  plug(pid: number): Promise<void>;
+}
+
+/** The network's code is loaded for those that are on the bridge only. */
+async function reserveNetwork(local: Local, record: ContainerRecord): Promise<Bridged | undefined> {
   const mode = record.hostConfig.NetworkMode ?? "bridge";
   if (mode !== "bridge") return undefined;
-  return await reserve(local.state, {
+  const { plug, prepareHost, reserve } = await import("../../network/endpoint.ts");
+  const reservation = await reserve(local.state, {
     containerId: record.id,
     containerName: record.name,
     portBindings: record.hostConfig.PortBindings,
     exposedPorts: Object.keys(record.config.ExposedPorts ?? {}),
     publishAll: record.hostConfig.PublishAllPorts,
   });
+  return {
+    reservation,
+    prepareHost: () => prepareHost(local.state, reservation),
+    plug: (pid) => plug(local.state, reservation.endpoint, pid),
+  };
 }
 
 /** @throws SystemFailure when the process is gone already. */
