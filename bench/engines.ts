@@ -2,7 +2,7 @@
  * The engines that are compared, each with roots of its own and each driven by its own command line, since that
  * is what a user waits for.
  */
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeInstance } from "../src/core/instance.ts";
@@ -19,6 +19,8 @@ export interface Subject extends AsyncDisposable {
   readonly version: string;
   /** The command line before the verb. */
   readonly command: readonly string[];
+  /** Clients of another release that speak to the same engine. */
+  readonly otherClients?: readonly { command: readonly string[]; version: string }[];
   readonly environment: Record<string, string>;
   /** Removes running containers without waiting for them to end by themselves; their ids come after it. */
   readonly removal: readonly string[];
@@ -61,21 +63,35 @@ export function startDavit(built: string): Subject {
   };
 }
 
+/** Every docker command line on this machine, each once. */
+function dockerClients(): string[] {
+  const directories = [...(process.env.PATH ?? "").split(":"), "/usr/bin"];
+  const paths = directories.map((directory) => join(directory, "docker")).filter((path) => existsSync(path));
+  return [...new Set(paths.map((path) => realpathSync(path)))];
+}
+
 /** A dockerd of the bench's own, sealed off in namespaces so that its firewall rules do not meet anybody's. */
 export async function startDocker(): Promise<Subject | undefined> {
-  const missing = missingForDockerd() ?? (Bun.which("docker") === null ? "no docker command" : undefined);
+  const clients = dockerClients();
+  const missing = missingForDockerd() ?? (clients.length === 0 ? "no docker command" : undefined);
   if (missing !== undefined) {
     console.log(`Docker is left out: ${missing}`);
     return undefined;
   }
   const daemon = await startDockerd();
   const environment = { DOCKER_HOST: daemon.host, DOCKER_CONTEXT: "" };
-  const client = firstLine(outputOf(["docker", "--version"]));
-  const server = outputOf(["docker", "version", "--format", "{{.Server.Version}}"], environment);
+  const versionOf = (client: string) => firstLine(outputOf([client, "--version"]));
+  const [first = "docker"] = clients;
+  const server = outputOf([first, "version", "--format", "{{.Server.Version}}"], environment);
+  // The one that was released, and is installed, with this daemon; others are measured beside it.
+  const client = clients.find((path) => versionOf(path).includes(server)) ?? first;
   const subject: Subject = {
     name: "Docker",
-    version: `dockerd ${server} (${firstLine(outputOf(["runc", "--version"]))}), ${client}`,
-    command: ["docker"],
+    version: `dockerd ${server} (${firstLine(outputOf(["runc", "--version"]))}), ${versionOf(client)}`,
+    command: [client],
+    otherClients: clients
+      .filter((path) => path !== client)
+      .map((path) => ({ command: [path], version: versionOf(path) })),
     removal: ["rm", "-f"],
     environment,
     mark: daemon.host.replace("unix://", "").replace(/\/docker\.sock$/, ""),
