@@ -1,19 +1,46 @@
 /**
- * A large image made from nothing but a seed, always the same: 6,700 files, 204 MB, in a tree such as a
- * distribution with a language runtime has. Half of the bytes are text, half do not compress.
+ * Large images made from nothing but a seed, always the same, in a tree such as a distribution with a language
+ * runtime has. Half of the bytes are text, half do not compress.
  */
 import { createCipheriv, createHash } from "node:crypto";
-import { closeSync, openSync, renameSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 
-export const imageFiles = 6_700;
-export const imageBytes = 204_000_000;
+export interface LargeImage {
+  readonly name: string;
+  /** Bottom first; bytes of the files. */
+  readonly layers: readonly { files: number; bytes: number }[];
+  /** A static program of the host that the lowest layer has as `/bin/busybox`. */
+  readonly program?: string;
+}
 
-const layers = [
-  { files: 4_000, bytes: 120_000_000 },
-  { files: 1_700, bytes: 50_000_000 },
-  { files: 900, bytes: 30_000_000 },
-  { files: 100, bytes: 4_000_000 },
-];
+/** 204 MB, 6,700 files. */
+export const loadedImage: LargeImage = {
+  name: "davit-bench-large:latest",
+  layers: [
+    { files: 4_000, bytes: 120_000_000 },
+    { files: 1_700, bytes: 50_000_000 },
+    { files: 900, bytes: 30_000_000 },
+    { files: 100, bytes: 4_000_000 },
+  ],
+};
+
+/** 500 MB, 30,000 files. */
+export const pulledImage: LargeImage = {
+  name: "davit-bench-travels:latest",
+  layers: [
+    { files: 14_000, bytes: 220_000_000 },
+    { files: 8_000, bytes: 130_000_000 },
+    { files: 5_000, bytes: 90_000_000 },
+    { files: 2_500, bytes: 45_000_000 },
+    { files: 500, bytes: 15_000_000 },
+  ],
+  program: "/bin/busybox",
+};
+
+export function describeImage({ layers }: LargeImage): string {
+  const sum = (key: "files" | "bytes") => layers.reduce((all, layer) => all + layer[key], 0);
+  return `an image of ${Math.round(sum("bytes") / 1e6)} MB, ${layers.length} layers and ${sum("files")} files`;
+}
 
 const directories = [
   "usr/bin",
@@ -72,9 +99,16 @@ function text(random: Bytes, length: number): Buffer {
 }
 
 /** The tar of one layer. */
-function* layerTar(number: number): Generator<Buffer> {
+function* layerTar({ layers, program }: LargeImage, number: number): Generator<Buffer> {
   const layer = layers[number];
   if (layer === undefined) throw new Error(`there is no layer ${number}`);
+  if (number === 0 && program !== undefined) {
+    const content = readFileSync(program);
+    yield header("bin/", 0, 0o755, "5");
+    yield header("bin/busybox", content.length, 0o755, "0");
+    yield content;
+    yield padding(content.length);
+  }
   const random = new Bytes(`davit bench layer ${number}`);
   const made = new Set<string>();
   for (const [index, size] of sizes(random, layer.files, layer.bytes).entries()) {
@@ -98,13 +132,14 @@ function parents(path: string): string[] {
 }
 
 /** Writes a docker-archive of the image to `path`. */
-export function writeLargeImage(path: string, name: string): void {
+export function writeLargeImage(path: string, image: LargeImage): void {
+  const { layers, name } = image;
   const diffIds: string[] = [];
   const lengths: number[] = [];
   for (const number of layers.keys()) {
     const hash = createHash("sha256");
     let length = 0;
-    for (const part of layerTar(number)) {
+    for (const part of layerTar(image, number)) {
       hash.update(part);
       length += part.length;
     }
@@ -146,7 +181,7 @@ export function writeLargeImage(path: string, name: string): void {
   for (const [number, id] of diffIds.entries()) {
     write(header(`${id}/`, 0, 0o755, "5"));
     write(header(`${id}/layer.tar`, lengths[number] ?? 0, 0o644, "0"));
-    for (const part of layerTar(number)) write(part);
+    for (const part of layerTar(image, number)) write(part);
   }
   write(Buffer.alloc(1024));
   closeSync(fd);

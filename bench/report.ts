@@ -14,6 +14,18 @@ export interface Row {
   limits: { Docker?: number; Podman?: number; absolute?: number };
 }
 
+/** What a part of the bench works with. */
+export interface Part {
+  subjects: readonly Subject[];
+  /** For what takes milliseconds, and for what takes seconds. */
+  rounds: { warmup: number; counted: number };
+  longRounds: { warmup: number; counted: number };
+  /** A directory that is removed at the end. */
+  scratch: string;
+  add(row: Row): void;
+  note(text: string): void;
+}
+
 export interface Report {
   subjects: readonly Subject[];
   rows: readonly Row[];

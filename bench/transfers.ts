@@ -1,0 +1,292 @@
+/**
+ * Images on their way: pull and push of a large image against a registry on loopback (Debian's docker-registry, so
+ * that no engine meets its own), the first output of an image that is not there yet, and registries beside each other.
+ *
+ * Everybody works in the network namespace of the bench's dockerd, which cannot see the host's loopback.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { processesWithArgument } from "../src/linux/process-search.ts";
+import type { Subject } from "./engines.ts";
+import { describeImage, pulledImage, writeLargeImage } from "./image.ts";
+import { interleave, run, summarize, type Timing, time } from "./measure.ts";
+import { measureRegistries } from "./registries.ts";
+import type { Part } from "./report.ts";
+
+const source = { address: "127.0.0.1:5110", image: "127.0.0.1:5110/davit-bench/travels:latest" };
+const target = { address: "127.0.0.1:5111", image: "127.0.0.1:5111/davit-bench/travels:latest" };
+
+export async function measureTransfers(part: Part): Promise<void> {
+  const { subjects: engines, longRounds: rounds, scratch, add, note } = part;
+  const missing = ["docker-registry", "skopeo", "nsenter"].filter((program) => Bun.which(program) === null);
+  if (missing.length > 0) return note(`Transfers were not measured: not installed: ${missing.join(", ")}.`);
+  const enter = namespaceOf(engines);
+  const subjects = engines.map((subject) => entering(subject, enter));
+  const root = mkdtempSync(join(scratch, "registries-"));
+  await using _source = await startRegistry(enter, source.address, join(root, "source"));
+  await using _target = await startRegistry(enter, target.address, join(root, "target"));
+  const archive = join(root, "image.tar");
+  writeLargeImage(archive, pulledImage);
+  await command([
+    ...enter,
+    "skopeo",
+    "copy",
+    "-q",
+    "--dest-tls-verify=false",
+    `docker-archive:${archive}`,
+    `docker://${source.image}`,
+  ]);
+
+  const what = describeImage(pulledImage);
+  const peaks = new Map<Subject, number[]>(subjects.map((subject) => [subject, []]));
+  const forget = async (subject: Subject): Promise<void> => {
+    await run(subject, ["rmi", "-f", source.image, target.image]).catch(() => "");
+    // What others have left to be written is not this one's work.
+    Bun.spawnSync(["sync"]);
+  };
+  add({
+    title: `cold \`pull\` of ${what}, until it is safe on the disk`,
+    unit: "s",
+    limits: { Docker: 0.5, Podman: 0.5 },
+    values: await interleave(subjects, rounds, async (subject) => {
+      await forget(subject);
+      const began = performance.now();
+      peaks.get(subject)?.push(await peakOf(subject, pull(subject)));
+      // davit's own ends when the image is safe; the others promise nothing.
+      if (subject.name !== "davit") Bun.spawnSync(["sync"]);
+      return performance.now() - began;
+    }),
+  });
+  const davit = subjects.filter(({ name }) => name === "davit");
+  add({
+    title: "same: most memory that the pull had (RSS)",
+    unit: "MB",
+    limits: { absolute: 150 },
+    values: new Map(davit.map((subject) => [subject, summarize(peaks.get(subject) ?? [])])),
+  });
+  add({
+    title: "same, when every layer is there",
+    unit: "ms",
+    limits: { Docker: 0.5 },
+    values: await interleave(subjects, { warmup: 1, counted: 7 }, (subject) => time(subject, pull(subject))),
+  });
+  for (const subject of subjects) await run(subject, ["tag", source.image, target.image]);
+  add({
+    title: "`push` of the same, cold",
+    unit: "s",
+    limits: { Docker: 0.6 },
+    values: await interleave(subjects, rounds, async (subject) => {
+      rmSync(join(root, "target", "docker"), { recursive: true, force: true });
+      Bun.spawnSync(["sync"]);
+      return await time(subject, push(subject));
+    }),
+  });
+  for (const subject of subjects) await run(subject, push(subject));
+  add({
+    title: "same, when all of it is there",
+    unit: "ms",
+    limits: { Docker: 0.5 },
+    values: await interleave(subjects, { warmup: 1, counted: 7 }, (subject) => time(subject, push(subject))),
+  });
+  add({
+    title: "from `run` to the first output of the same image, when it is not there yet",
+    unit: "s",
+    limits: {},
+    values: await interleave(subjects, rounds, async (subject) => {
+      await forget(subject);
+      return await firstOutput(subject, [
+        "run",
+        "--rm",
+        ...insecure(subject),
+        source.image,
+        "/bin/busybox",
+        "echo",
+        "hello",
+      ]);
+    }),
+  });
+  for (const subject of subjects) await forget(subject);
+  await copySideBySide(davit, enter, rounds.counted, root, note);
+  const [ours, docker] = ["davit", "Docker"].map((name) => subjects.find((one) => one.name === name));
+  if (ours !== undefined && docker !== undefined) {
+    const executable = ours.command.at(-1) ?? "";
+    for (const { title, davit, dockerRegistry } of await measureRegistries(
+      executable,
+      root,
+      rounds.counted,
+    )) {
+      const values = new Map([
+        [ours, davit],
+        [docker, dockerRegistry],
+      ]);
+      add({ title, unit: "s", limits: { Docker: 1 }, values });
+    }
+  }
+  rmSync(root, { recursive: true, force: true });
+  note(
+    "Transfers: all engines in one network namespace with Debian's docker-registry; the times of Docker's and Podman's pull include a `sync` after it.",
+  );
+  note("In the rows of registries, Docker's column is Debian's docker-registry.");
+}
+
+function pull(subject: Subject): string[] {
+  return ["pull", "-q", ...insecure(subject), source.image];
+}
+
+function push(subject: Subject): string[] {
+  return ["push", "-q", ...insecure(subject), target.image];
+}
+
+/** Docker and davit take a registry on loopback as it is. */
+function insecure(subject: Subject): string[] {
+  return subject.name === "Podman" ? ["--tls-verify=false"] : [];
+}
+
+/** Words that lead into the network namespace of the bench's dockerd, where there is one. */
+function namespaceOf(engines: readonly Subject[]): string[] {
+  const docker = engines.find(({ name }) => name === "Docker");
+  const [pid] = docker === undefined ? [] : processesWithArgument(join(docker.mark, "data"));
+  return pid === undefined ? [] : ["nsenter", `--net=/proc/${pid}/ns/net`, "--"];
+}
+
+/** Docker's client does no transfers itself. */
+function entering(subject: Subject, enter: readonly string[]): Subject {
+  return subject.name === "Docker" ? subject : { ...subject, command: [...enter, ...subject.command] };
+}
+
+/** The most memory a command had, in megabytes. */
+async function peakOf(subject: Subject, args: readonly string[]): Promise<number> {
+  const child = Bun.spawn([...subject.command, ...args], {
+    env: { ...process.env, ...subject.environment },
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const errors = await new Response(child.stderr).text();
+  if ((await child.exited) !== 0) throw new Error(`${subject.name} ${args.join(" ")} failed:\n${errors}`);
+  return (child.resourceUsage()?.maxRSS ?? 0) / 2 ** 20;
+}
+
+async function firstOutput(subject: Subject, args: readonly string[]): Promise<number> {
+  const began = performance.now();
+  const child = Bun.spawn([...subject.command, ...args], {
+    env: { ...process.env, ...subject.environment },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  let took: number | undefined;
+  const errors = new Response(child.stderr).text();
+  for await (const _ of child.stdout) took ??= performance.now() - began;
+  if ((await child.exited) !== 0 || took === undefined) {
+    throw new Error(`${subject.name} ${args.join(" ")} failed:\n${await errors}`);
+  }
+  return took;
+}
+
+/** `davit image copy` beside skopeo, from the registry into a directory. */
+async function copySideBySide(
+  davit: readonly Subject[],
+  enter: readonly string[],
+  count: number,
+  root: string,
+  note: Part["note"],
+): Promise<void> {
+  const times = { davit: [] as number[], skopeo: [] as number[] };
+  const directory = join(root, "layout");
+  const timed = async (
+    words: readonly string[],
+    samples: number[],
+    environment: Record<string, string> = {},
+  ) => {
+    rmSync(directory, { recursive: true, force: true });
+    Bun.spawnSync(["sync"]);
+    const began = performance.now();
+    await command(words, environment);
+    Bun.spawnSync(["sync"]);
+    samples.push(performance.now() - began);
+  };
+  for (let round = 0; round < count; round += 1) {
+    for (const { command: words, environment } of davit) {
+      await timed(
+        [...words, "image", "copy", `docker://${source.image}`, `oci:${directory}:latest`],
+        times.davit,
+        environment,
+      );
+    }
+    await timed(
+      [
+        ...enter,
+        "skopeo",
+        "copy",
+        "-q",
+        "--src-tls-verify=false",
+        `docker://${source.image}`,
+        `oci:${directory}:latest`,
+      ],
+      times.skopeo,
+    );
+  }
+  if (times.davit.length === 0) return;
+  const [ours, theirs]: [Timing, Timing] = [summarize(times.davit), summarize(times.skopeo)];
+  const seconds = (timing: Timing) => `${(timing.median / 1000).toFixed(2)} s`;
+  const ratio = (ours.median / theirs.median).toFixed(2);
+  note(
+    `The same image copied from the registry into an OCI directory, and a \`sync\`: \`davit image copy\` ${seconds(ours)}, skopeo ${seconds(theirs)} (${ratio} ×).`,
+  );
+}
+
+async function command(words: readonly string[], environment: Record<string, string> = {}): Promise<void> {
+  const child = Bun.spawn([...words], {
+    env: { ...process.env, ...environment },
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const errors = await new Response(child.stderr).text();
+  if ((await child.exited) !== 0) throw new Error(`${words.join(" ")} failed:\n${errors}`);
+}
+
+/** Debian's docker-registry, without caches, so that its directory may be emptied under it. */
+async function startRegistry(
+  enter: readonly string[],
+  address: string,
+  directory: string,
+): Promise<AsyncDisposable> {
+  mkdirSync(directory, { recursive: true });
+  const configuration = `${directory}.yml`;
+  writeFileSync(
+    configuration,
+    `version: 0.1\nlog: { level: error }\nstorage: { filesystem: { rootdirectory: ${directory} }, delete: { enabled: true } }\nhttp: { addr: "${address}" }\n`,
+  );
+  const child = Bun.spawn([...enter, "docker-registry", "serve", configuration], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "ignore",
+  });
+  const deadline = performance.now() + 10_000;
+  while (!(await answers(enter, address))) {
+    if (performance.now() > deadline) throw new Error(`docker-registry does not answer at ${address}`);
+    await Bun.sleep(100);
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await child.exited;
+    },
+  };
+}
+
+async function answers(enter: readonly string[], address: string): Promise<boolean> {
+  const probe = Bun.spawn(
+    [...enter, "skopeo", "list-tags", "--tls-verify=false", `docker://${address}/none`],
+    {
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+    },
+  );
+  const text = await new Response(probe.stderr).text();
+  await probe.exited;
+  return !/connection refused/.test(text);
+}
