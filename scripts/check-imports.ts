@@ -16,9 +16,11 @@ const below: Record<string, readonly string[]> = {
   runtime: ["storage", "state", "linux"],
   network: ["state", "linux"],
   volumes: ["storage", "state", "linux"],
-  engine: ["images", "runtime", "network", "volumes", "storage", "state", "linux"],
+  registry: ["images", "storage", "state", "linux"],
+  build: ["images", "runtime", "network", "volumes", "registry", "storage", "state", "linux"],
+  engine: ["build", "registry", "images", "runtime", "network", "volumes", "storage", "state", "linux"],
   api: ["engine"],
-  cli: ["engine", "api", "linux"],
+  cli: ["engine", "api", "registry", "linux"],
 };
 
 const root = join(import.meta.dir, "..", "src");

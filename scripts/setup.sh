@@ -71,6 +71,8 @@ if command -v apt-get >/dev/null 2>&1 && command -v dpkg-query >/dev/null 2>&1; 
     if ! command -v dockerd >/dev/null 2>&1; then wanted="$wanted docker.io"; fi
     if ! command -v podman >/dev/null 2>&1; then wanted="$wanted podman"; fi
     if [ -n "$wanted" ]; then wanted="$wanted$(missing_of "netavark iptables")"; fi
+    # A btrfs in a file, for the storage driver of that name; a registry to compare ours with, and certificates.
+    wanted="$wanted$(missing_of "btrfs-progs docker-registry openssl skopeo")"
   fi
   if [ -n "$missing$wanted" ]; then
     say "reading the package lists"

@@ -37,6 +37,14 @@ export class InvalidParameter extends DavitError {
   }
 }
 
+/** Credentials are missing or refused. */
+export class Unauthorized extends DavitError {
+  override readonly name = "Unauthorized";
+  constructor(message: string, options?: { cause?: unknown }) {
+    super("unauthorized", message, options);
+  }
+}
+
 /** The named object does not exist. */
 export class NotFound extends DavitError {
   override readonly name = "NotFound";

@@ -438,6 +438,10 @@ export interface ImageSummary {
   Labels: Record<string, string> | null;
   /** -1 when not asked for. */
   Containers: number;
+  /** What the name leads to, where it is an index of several platforms. */
+  Descriptor?: DescriptorObject;
+  /** Each platform of the name; only when asked for. */
+  Manifests?: ImageManifestSummary[];
 }
 
 export interface ImageInspect {
@@ -458,6 +462,8 @@ export interface ImageInspect {
   GraphDriver: { Name: string; Data: Record<string, string> | null };
   RootFS: { Type: "layers"; Layers: string[] };
   Metadata: { LastTagTime: string };
+  /** What the name leads to, where it is an index of several platforms. */
+  Descriptor?: DescriptorObject;
 }
 
 export interface ImageHistoryItem {
@@ -570,4 +576,147 @@ export interface SystemInfo {
   CpuCfsQuota: boolean;
   PidsLimit: boolean;
   Warnings: string[] | null;
+}
+
+/** Credentials for one registry, as clients send them. `serveraddress` is a host, or Docker Hub's index address. */
+export interface AuthConfig {
+  username?: string;
+  password?: string;
+  /** base64 of `user:password`, as config.json has it. */
+  auth?: string;
+  serveraddress?: string;
+  /** OAuth2 refresh token, in place of a password. */
+  identitytoken?: string;
+  /** Bearer token to be sent as it is. */
+  registrytoken?: string;
+}
+
+export interface AuthResponse {
+  Status: string;
+  /** Refresh token to keep in place of the password; empty when the registry gave none. */
+  IdentityToken: string;
+}
+
+export interface RegistrySearchItem {
+  name: string;
+  description: string;
+  star_count: number;
+  is_official: boolean;
+  is_automated: boolean;
+}
+
+/** As the Engine API has it: the keys of an OCI descriptor. */
+export interface DescriptorObject {
+  mediaType: string;
+  digest: string;
+  size: number;
+  platform?: PlatformObject;
+  annotations?: Record<string, string>;
+}
+
+export interface PlatformObject {
+  architecture: string;
+  os: string;
+  "os.version"?: string;
+  variant?: string;
+}
+
+/** What a registry says of a name, without pulling it. */
+export interface DistributionInspect {
+  Descriptor: DescriptorObject;
+  Platforms: PlatformObject[];
+}
+
+export interface ImagesPruneResponse {
+  ImagesDeleted: ImageDeleteItem[] | null;
+  /** Bytes. */
+  SpaceReclaimed: number;
+}
+
+/** One platform of an image that has several (API 1.47 and later). */
+export interface ImageManifestSummary {
+  ID: string;
+  Descriptor: DescriptorObject;
+  /** All of it is here. */
+  Available: boolean;
+  Kind: "image" | "attestation" | "unknown";
+  Size: { Content: number; Total: number };
+  ImageData?: {
+    Platform: PlatformObject;
+    Containers: string[];
+    Size: { Unpacked: number };
+  };
+}
+
+/** `GET /system/df`: images, containers and volumes with their sizes. */
+export interface DiskUsage {
+  /** Bytes of all layers, unpacked, each counted once. */
+  LayersSize: number;
+  /** davit's own: bytes of the blobs as which images came and will be pushed; absent from other engines. */
+  BlobsSize?: number;
+  Images: ImageSummary[];
+  Containers: ContainerSummary[];
+  Volumes: Volume[];
+  BuildCache: BuildCacheRecord[];
+}
+
+export interface BuildCacheRecord {
+  ID: string;
+  Parents?: string[];
+  Type: string;
+  Description: string;
+  InUse: boolean;
+  Shared: boolean;
+  /** Bytes. */
+  Size: number;
+  CreatedAt: string;
+  LastUsedAt: string | null;
+  UsageCount: number;
+}
+
+/** davit's own: one layer of an image, and what it did to those below. */
+export interface LayerReport {
+  /** Digest of the blob as it travels. */
+  Digest: string;
+  DiffID: string;
+  MediaType: string;
+  /** Bytes of the blob, perhaps compressed. */
+  Size: number;
+  /** Bytes of its files. */
+  UnpackedSize: number;
+  Added: number;
+  Changed: number;
+  Removed: number;
+  /** Bytes of files in lower layers that this one hides or replaces: they travel, and nobody sees them. */
+  Wasted: number;
+  CreatedBy: string;
+}
+
+/** davit's own: one path that differs between two images. */
+export interface ImageDifference {
+  Path: string;
+  Kind: "added" | "changed" | "removed";
+  /** Bytes before and after; for what is not a regular file, 0. */
+  SizeBefore: number;
+  SizeAfter: number;
+}
+
+/** davit's own: a blob or layer that is not what its digest says. */
+export interface StorageFault {
+  Kind: "blob" | "layer" | "snapshot" | "record";
+  /** Digest or chain id. */
+  ID: string;
+  Problem: string;
+  /** Familiar names and ids of the images that need it. */
+  Images: string[];
+  Repaired: boolean;
+}
+
+/** davit's own: the outcome of `system check`. */
+export interface StorageCheck {
+  Blobs: number;
+  Layers: number;
+  /** Bytes that were read. */
+  BytesRead: number;
+  Faults: StorageFault[];
 }
