@@ -54,6 +54,17 @@ export function syncFileSystem(directory: string): void {
   }
 }
 
+const SYNC_FILE_RANGE_WRITE = 2;
+
+/**
+ * Lets the kernel begin to write a part of a file to the disk, and does not wait. Nothing is safe by this alone; a
+ * later sync has less to do. Without effect where the file system cannot.
+ * @param length bytes; 0 up to the end of the file.
+ */
+export function startWriting(fd: number, offset: number, length: number): void {
+  symbols.sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE);
+}
+
 const FICLONE = 0x40049409n;
 
 /** Makes `to` share the data of `from`, where the file system can (btrfs, xfs); false where it cannot. */

@@ -63,6 +63,7 @@ const signatures = {
   fcntl: { args: [i32, i32, i64], returns: i32 },
   fsync: { args: [i32], returns: i32 },
   syncfs: { args: [i32], returns: i32 },
+  sync_file_range: { args: [i32, i64, i64, u32], returns: i32 },
   statfs: { args: [pointer, pointer], returns: i32 },
   prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
   _exit: { args: [i32], returns: FFIType.void },

@@ -18,6 +18,7 @@ const [VTIME, VMIN] = [5, 6];
 const inputFlags = 0o1 | 0o2 | 0o10 | 0o40 | 0o100 | 0o200 | 0o400 | 0o2000; // IGNBRK … ICRNL, IXON
 const outputFlags = 0o1; // OPOST
 const localFlags = 0o10 | 0o100 | 0o2 | 0o1 | 0o100000; // ECHO, ECHONL, ICANON, ISIG, IEXTEN
+const echo = 0o10;
 const sizeAndParity = 0o60 | 0o400; // CSIZE, PARENB
 const eightBits = 0o60; // CS8
 
@@ -48,6 +49,22 @@ export function makeRaw(fd: number): () => void {
   raw[controlCharacters + VMIN] = 1;
   raw[controlCharacters + VTIME] = 0;
   check(symbols.ioctl(fd, TCSETS, ptr(raw)), "ioctl TCSETS");
+  return () => {
+    check(symbols.ioctl(fd, TCSETS, ptr(before)), "ioctl TCSETS");
+  };
+}
+
+/**
+ * The terminal on `fd` no longer shows what is typed. Line editing and signals go on.
+ * @returns what puts it back as it was.
+ * @throws LinuxError ENOTTY
+ */
+export function hideTyping(fd: number): () => void {
+  const before = Buffer.alloc(sizeOfTermios);
+  check(symbols.ioctl(fd, TCGETS, ptr(before)), "ioctl TCGETS");
+  const hidden = Buffer.from(before);
+  clear(hidden, lflag, echo);
+  check(symbols.ioctl(fd, TCSETS, ptr(hidden)), "ioctl TCSETS");
   return () => {
     check(symbols.ioctl(fd, TCSETS, ptr(before)), "ioctl TCSETS");
   };

@@ -133,7 +133,7 @@ export function activeContainers(state: State): ContainerRecord[] {
     .map(parse);
 }
 
-export type Verb = "create" | "start" | "remove" | "restart";
+export type Verb = "create" | "start" | "remove" | "restart" | "build";
 
 export interface Operation {
   containerId: ContainerId;

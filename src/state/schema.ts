@@ -117,4 +117,76 @@ export const migrations: readonly string[] = [
     message TEXT NOT NULL                  -- an EventMessage of the Engine API
   ) STRICT;
   `,
+  `
+  -- Layers whose files may not have reached the disk yet: written in the transaction that records them, deleted after
+  -- the sync. A row of an earlier boot tells that the power failed in between (images/pending.ts).
+  CREATE TABLE pending_layers (
+    chain_id TEXT PRIMARY KEY,
+    boot TEXT NOT NULL                     -- /proc/sys/kernel/random/boot_id
+  ) STRICT;
+  `,
+  `
+  -- Names (tags and repository digests) that lead to an index of several platforms. The row of the same name in tags
+  -- or repo_digests holds this machine's platform, or the one that it was last pulled as.
+  CREATE TABLE indexes (
+    reference TEXT PRIMARY KEY,
+    digest TEXT NOT NULL                   -- of the index, whose bytes are in the content store
+  ) STRICT;
+  CREATE INDEX indexes_by_digest ON indexes (digest);
+
+  -- The manifests of an index whose images are here.
+  CREATE TABLE variants (
+    index_digest TEXT NOT NULL,
+    manifest TEXT NOT NULL,
+    platform TEXT NOT NULL,                -- as the index has it: os, architecture, variant, os.version as JSON
+    image_id TEXT NOT NULL REFERENCES images (id),
+    PRIMARY KEY (index_digest, manifest)
+  ) STRICT;
+  CREATE INDEX variants_by_image ON variants (image_id);
+  `,
+  `
+  -- Which blobs were seen to hold which layer: a blob that was unpacked and checked, or what a plain layer became when
+  -- it was compressed for a push. So the next pull need not unpack it, and the next push not compress it, to know.
+  CREATE TABLE compressed_layers (
+    diff_id TEXT NOT NULL,
+    digest TEXT NOT NULL,                  -- of the compressed blob, which need not be here
+    size INTEGER NOT NULL,                 -- its bytes
+    media_type TEXT NOT NULL,
+    PRIMARY KEY (diff_id, digest)
+  ) STRICT;
+  `,
+  `
+  -- What steps of builds have made (build/cache). key is what the step is known by: its definition and all that goes
+  -- into it. A row is written before its snapshot is committed, so that a snapshot without a row is never one of these.
+  CREATE TABLE build_results (
+    id TEXT PRIMARY KEY,
+    key TEXT UNIQUE,                       -- NULL when a later result has taken it over
+    snapshot TEXT NOT NULL UNIQUE,         -- build-<id>; the chain id once it is a layer of an image
+    diff_id TEXT,                          -- once its layer has been written as a tar
+    file_time TEXT NOT NULL,               -- newest time of its files, nanoseconds since 1970
+    size INTEGER NOT NULL,
+    description TEXT NOT NULL,
+    created_at INTEGER NOT NULL,           -- unix milliseconds
+    used_at INTEGER NOT NULL,
+    uses INTEGER NOT NULL,
+    maker TEXT,                            -- pid.start time of who makes it; NULL when it is made
+    boot TEXT                              -- the boot that it was written in, until it is synced to the disk
+  ) STRICT;
+
+  -- Other keys of a result: what is known of a step before its inputs' files have been looked at.
+  CREATE TABLE build_aliases (
+    key TEXT PRIMARY KEY,
+    result_id TEXT NOT NULL REFERENCES build_results (id)
+  ) STRICT;
+  CREATE INDEX build_aliases_by_result ON build_aliases (result_id);
+
+  -- Directories of RUN --mount=type=cache.
+  CREATE TABLE build_mounts (
+    id TEXT PRIMARY KEY,                   -- also the directory's name
+    description TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL,
+    uses INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];

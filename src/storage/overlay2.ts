@@ -9,7 +9,7 @@
  */
 import { chmodSync, chownSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { hasErrno, messageOf, Unavailable } from "../core/errors.ts";
+import { hasErrno } from "../core/errors.ts";
 import { removeTree } from "../linux/directories.ts";
 import {
   type FileSystemOption,
@@ -19,9 +19,8 @@ import {
   mountFileSystem,
   unmountIfMounted,
 } from "../linux/mounts.ts";
-import { deviceNumber, makeNodeAt, nodeType, statusAt } from "../linux/nodes.ts";
+import { statusAt } from "../linux/nodes.ts";
 import { atCurrentDirectory, closeFile, openDirectory } from "../linux/paths.ts";
-import { setXattr } from "../linux/xattrs.ts";
 import type { StorageBackend } from "./backend.ts";
 import { treeUsage } from "./usage.ts";
 
@@ -59,13 +58,24 @@ export function overlay2Backend(dataRoot: string): StorageBackend {
       // After a volatile mount overlay refuses the next one, as it cannot know whether the machine crashed in
       // between. Whoever asked for `volatile` has said that this does not matter.
       removeTree(join(part(directory, "work"), "work", "incompat", "volatile"));
-      mountStack({ root, directory, lower, volatile: options.volatile }, target);
+      try {
+        mountStack({ root, directory, lower, volatile: options.volatile }, target);
+      } catch (error) {
+        // Kernels before 5.10 do not know `volatile`; without it, unmounting takes longer.
+        if (!options.volatile || !hasErrno(error, "EINVAL")) throw error;
+        mountStack({ root, directory, lower, volatile: false }, target);
+      }
       return target;
     },
+
+    freeze: () => {},
+    destroy: (directory) => removeTree(join(root, directory)),
 
     unmount: (directory) => {
       unmountIfMounted(part(directory, "merged"));
     },
+
+    isMounted: (directory) => isMountPoint(part(directory, "merged")),
 
     rootPath: (directory) => part(directory, "merged"),
 
@@ -83,6 +93,11 @@ export function overlay2Backend(dataRoot: string): StorageBackend {
       UpperDir: part(directory, "diff"),
       WorkDir: part(directory, "work"),
     }),
+
+    describeDriver: () => {
+      const { describeOverlay2 }: typeof import("./overlay2-probe.ts") = require("./overlay2-probe.ts");
+      return describeOverlay2(dataRoot);
+    },
   };
 }
 
@@ -147,48 +162,5 @@ function mountByOptionString(
     inDirectory(fd, () => mount("overlay", target, "overlay", 0, options));
   } finally {
     closeFile(fd);
-  }
-}
-
-const wayOut = "use another --data-root, or --storage-driver vfs (which copies whole trees)";
-
-/**
- * Tries what overlay2 needs on the file system of `dataRoot`: whiteouts, trusted xattrs, a mount.
- * @throws Unavailable that names what is missing and the way out.
- */
-export function probeOverlay2(dataRoot: string): void {
-  const probe = join(dataRoot, `.overlay2-probe-${process.pid}`);
-  const step = (missing: string, work: () => void) => {
-    try {
-      work();
-    } catch (error) {
-      if (hasErrno(error, "ENOSPC", "EDQUOT", "EROFS", "EIO")) throw error;
-      throw new Unavailable(`overlay2 cannot be used: ${missing} (${messageOf(error)}); ${wayOut}`, {
-        cause: error,
-      });
-    }
-  };
-  removeTree(probe);
-  for (const name of ["lower", "stack/diff", "stack/work", "stack/merged"]) {
-    mkdirSync(join(probe, name), { recursive: true });
-  }
-  try {
-    const fd = openDirectory(probe);
-    try {
-      step("the file system of the data root, or this user, cannot make device nodes", () =>
-        makeNodeAt(fd, "whiteout", nodeType.characterDevice, deviceNumber(0, 0)),
-      );
-    } finally {
-      closeFile(fd);
-    }
-    step("the file system of the data root keeps no trusted.* extended attributes", () =>
-      setXattr(join(probe, "lower"), "trusted.overlay.opaque", Buffer.from("y")),
-    );
-    step("the kernel cannot mount overlay here (is the module there? `modprobe overlay`)", () =>
-      mountByOptionString(probe, ["lower"], "stack", [], join(probe, "stack/merged")),
-    );
-  } finally {
-    unmountIfMounted(join(probe, "stack/merged"));
-    removeTree(probe);
   }
 }

@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Conflict, hasErrno } from "../core/errors.ts";
 import { faultPoint } from "../core/fault.ts";
-import { readDirectory, removeTree } from "../linux/directories.ts";
+import { readDirectory } from "../linux/directories.ts";
 import { syncFileSystem } from "../linux/disks.ts";
 import { closeLockFile, openLockFile, tryLock } from "../linux/flock.ts";
 import { spreadSubdirectories } from "../linux/inode-flags.ts";
@@ -80,6 +80,30 @@ export class RecordedSnapshotter implements Snapshotter {
     faultPoint("snapshot:committed");
     // After the record: a conflict must leave the active snapshot as it was, mounted or not.
     this.#backend.unmount(directory);
+    this.#backend.freeze(directory);
+  }
+
+  async replace(key: string, name: string): Promise<void> {
+    // Alone: nobody is making a snapshot on the old one.
+    using _alone = await this.#lockRoot("exclusive");
+    const old = this.#records.get(name).directory;
+    const { directory } = this.#records.get(key);
+    this.#backend.unmount(directory);
+    using held = new DisposableStack();
+    for (const { directory: above, key: child } of this.#records.activeAbove(name)) {
+      held.use(await this.#lockDirectory(above));
+      if (this.#backend.isMounted(above)) {
+        throw new Conflict(`snapshot ${name} cannot be replaced: ${child} is mounted and stands on it`);
+      }
+    }
+    this.#records.replace(key, name);
+    faultPoint("snapshot:replaced");
+    this.#backend.freeze(directory);
+    this.#destroy(old);
+  }
+
+  async setAside(name: string): Promise<string> {
+    return this.#records.setAside(name);
   }
 
   async remove(key: string): Promise<void> {
@@ -87,8 +111,9 @@ export class RecordedSnapshotter implements Snapshotter {
     const directory = this.#records.condemn(key);
     if (directory === undefined) return;
     faultPoint("snapshot:condemned");
-    using claimed = this.#claim(directory);
-    if (claimed !== undefined) this.#destroy(directory);
+    using _claimed = await this.#lockIfThere(directory);
+    // Somebody who collected may have been quicker.
+    if (this.#records.directories().has(directory)) this.#destroy(directory);
   }
 
   async condemn(key: string): Promise<void> {
@@ -112,12 +137,32 @@ export class RecordedSnapshotter implements Snapshotter {
     return this.#backend.describe(this.#records.get(key).directory, this.#records.ancestors(key));
   }
 
+  describeDriver(): [string, string][] {
+    return this.#backend.describeDriver();
+  }
+
   async has(key: string): Promise<boolean> {
     return this.#records.find(key) !== undefined;
   }
 
   async list(): Promise<SnapshotInfo[]> {
     return this.#records.list();
+  }
+
+  async orphans(): Promise<string[]> {
+    // A row is there before its directory and goes after it: the directories have to be looked at first.
+    const found = directoriesIn(this.#backend.root);
+    const known = this.#records.directories();
+    return found
+      .filter((directory) => !known.has(directory))
+      .filter((directory) => existsSync(join(this.#backend.root, directory)));
+  }
+
+  problemOf(key: string): string | undefined {
+    const row = this.#records.find(key);
+    if (row === undefined) return "there is no record of its snapshot";
+    const { path } = this.#backend.target(row.directory, this.#records.ancestors(key));
+    return existsSync(path) ? undefined : `its files are missing (${path})`;
   }
 
   async sync(): Promise<void> {
@@ -131,7 +176,7 @@ export class RecordedSnapshotter implements Snapshotter {
     for (const info of this.#records.list()) {
       if (info.state === "active" && !isUsed(info)) await this.remove(info.key);
       // Killed in the middle of a commit: still mounted where it was written.
-      if (info.state === "committed") await this.unmount(info.key);
+      if (info.state === "committed") await this.#finishCommit(info.key);
     }
     // Somebody makes or removes a snapshot right now: what looks half-made may be just that.
     using alone = this.#lockRootIfFree();
@@ -143,9 +188,19 @@ export class RecordedSnapshotter implements Snapshotter {
     }
   }
 
+  /** What a commit does after its record, for one that was killed there. */
+  async #finishCommit(key: string): Promise<void> {
+    const row = this.#records.find(key);
+    if (row === undefined) return;
+    using held = await this.#lockIfThere(row.directory);
+    if (held === undefined || this.#records.find(key)?.directory !== row.directory) return;
+    this.#backend.unmount(row.directory);
+    this.#backend.freeze(row.directory);
+  }
+
   #destroy(directory: string): void {
     this.#backend.unmount(directory);
-    removeTree(join(this.#backend.root, directory));
+    this.#backend.destroy(directory);
     faultPoint("snapshot:destroyed");
     this.#records.forget(directory);
   }
@@ -169,6 +224,16 @@ export class RecordedSnapshotter implements Snapshotter {
       if (!hasErrno(error, "ENOENT")) throw error;
       this.#records.forget(directory);
       return undefined;
+    }
+  }
+
+  /** As `#lockDirectory`; undefined where the directory has gone, or was never made. */
+  async #lockIfThere(directory: string): Promise<Disposable | undefined> {
+    try {
+      return await this.#lockDirectory(directory);
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return undefined;
+      throw error;
     }
   }
 

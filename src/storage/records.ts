@@ -8,7 +8,7 @@
  */
 import { Conflict, NotFound } from "../core/errors.ts";
 import type { State } from "../state/state.ts";
-import type { SnapshotInfo } from "./snapshotter.ts";
+import { asidePrefix, type SnapshotInfo } from "./snapshotter.ts";
 
 export interface SnapshotRow {
   key: string;
@@ -28,6 +28,12 @@ export interface SnapshotRecords {
   /** Directories of all ancestors of a snapshot, the parent first. */
   ancestors(key: string): string[];
   commit(key: string, name: string): void;
+  /** Gives the name and the children of the committed `name` to the active `key`, and condemns the old one. */
+  replace(key: string, name: string): void;
+  /** Gives a committed snapshot, with its children, another key. @returns it. @throws NotFound */
+  setAside(name: string): string;
+  /** Active snapshots that stand on a committed one, directly or not. */
+  activeAbove(name: string): Pick<SnapshotRow, "key" | "directory">[];
   /** Marks for removal and frees the key; undefined when it is not there. @throws Conflict when it is a parent. */
   condemn(key: string): string | undefined;
   forget(directory: string): void;
@@ -105,6 +111,42 @@ export function openRecords(state: State, driver: string): SnapshotRecords {
         db.query("UPDATE snapshots SET key = ?, state = 'committed' WHERE key = ?").run(name, key);
       });
     },
+
+    replace: (key, name) => {
+      state.transaction(() => {
+        const [fresh, old] = [get(key), get(name)];
+        if (fresh.state !== "active") throw new Conflict(`snapshot ${key} is committed already`);
+        if (old.state !== "committed") throw new Conflict(`snapshot ${name} is not committed`);
+        if (fresh.parent !== old.parent)
+          throw new Conflict(`snapshot ${key} has another parent than ${name}`);
+        db.query(
+          "UPDATE snapshots SET key = ?, parent = NULL, state = 'removing', condemned_at = ? WHERE key = ?",
+        ).run(`removing:${old.directory}`, Date.now(), name);
+        db.query("UPDATE snapshots SET key = ?, state = 'committed' WHERE key = ?").run(name, key);
+      });
+    },
+
+    setAside: (name) =>
+      state.transaction(() => {
+        const { directory, state: kind } = get(name);
+        if (kind !== "committed") throw new Conflict(`snapshot ${name} is not committed`);
+        const key = asidePrefix + directory;
+        db.query("UPDATE snapshots SET key = ? WHERE key = ?").run(key, name);
+        db.query("UPDATE snapshots SET parent = ? WHERE parent = ?").run(key, name);
+        return key;
+      }),
+
+    activeAbove: (name) =>
+      db
+        .query<{ key: string; directory: string }, [string, string]>(
+          `WITH RECURSIVE above (key) AS (
+             SELECT key FROM snapshots WHERE parent = ?
+             UNION ALL
+             SELECT snapshots.key FROM above JOIN snapshots ON snapshots.parent = above.key
+           )
+           SELECT key, directory FROM snapshots WHERE state = 'active' AND driver = ? AND key IN above`,
+        )
+        .all(name, driver),
 
     condemn: (key) =>
       state.transaction(() => {

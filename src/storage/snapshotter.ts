@@ -1,3 +1,6 @@
+/** Begins the keys of snapshots that were set aside; to be removed when nothing stands on them any more. */
+export const asidePrefix = "aside-";
+
 /**
  * A Snapshotter keeps file system trees: stacks of committed layers, shared and read-only, and writable
  * snapshots on top of them.
@@ -37,6 +40,16 @@ export interface Snapshotter {
   layerTarget(key: string): Promise<LayerTarget>;
   /** Freezes an active snapshot under `name`, unmounting it if need be. Durable only after `sync`. */
   commit(key: string, name: string): Promise<void>;
+  /**
+   * Commits an active snapshot in the place of the committed `name`, which is damaged: what stands on that stands on
+   * the new one from now on. @throws Conflict while a mounted snapshot uses the old one's files.
+   */
+  replace(key: string, name: string): Promise<void>;
+  /**
+   * Takes the name of a committed snapshot away, so that another may have it. What stands on it goes on doing so.
+   * @returns its new key, which begins with `asidePrefix`.
+   */
+  setAside(name: string): Promise<string>;
   remove(key: string): Promise<void>;
   /**
    * As `remove`, but its files go later, with `collect`: for where somebody waits. The key is free at once.
@@ -48,8 +61,14 @@ export interface Snapshotter {
   usage(key: string): Promise<{ bytes: number; inodes: number }>;
   /** Absolute paths for `docker inspect`'s GraphDriver.Data. */
   describe(key: string): Promise<Record<string, string>>;
+  /** What the driver is and can do here, for `docker info`'s DriverStatus: names and values. */
+  describeDriver(): [string, string][];
   has(key: string): Promise<boolean>;
   list(): Promise<SnapshotInfo[]>;
+  /** Names of directories that no record knows: what a crash left, and `sweep` removes. */
+  orphans(): Promise<string[]>;
+  /** Why a snapshot that should be there cannot be used: without a record, or without its files; else undefined. */
+  problemOf(key: string): string | undefined;
   /** Everything committed so far survives a power cut when this returns: one syncfs for all of it. */
   sync(): Promise<void>;
   /** Removes what a crash left: half-made and half-removed snapshots, stale mounts. `isUsed` tells live active keys. */

@@ -4,8 +4,10 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { removeTree } from "../linux/directories.ts";
 import type { StorageBackend } from "./backend.ts";
 import { copyTree } from "./copy-tree.ts";
+import { backingFileSystem } from "./file-systems.ts";
 import { treeUsage } from "./usage.ts";
 
 export function vfsBackend(dataRoot: string): StorageBackend {
@@ -24,8 +26,12 @@ export function vfsBackend(dataRoot: string): StorageBackend {
       if (parent !== undefined) await copyTree(parent, tree(directory));
     },
 
+    freeze: () => {},
+    destroy: (directory) => removeTree(join(root, directory)),
+
     mount: (directory) => tree(directory),
     unmount: () => {},
+    isMounted: () => false,
     rootPath: tree,
 
     target: (directory, lower) => {
@@ -35,5 +41,6 @@ export function vfsBackend(dataRoot: string): StorageBackend {
 
     usage: (directory, lower) => treeUsage(tree(directory), parentOf(lower)),
     describe: () => ({}),
+    describeDriver: () => [["Backing Filesystem", backingFileSystem(root)]],
   };
 }

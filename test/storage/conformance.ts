@@ -20,7 +20,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Conflict, NotFound } from "../../src/core/errors.ts";
-import { describeInstance } from "../../src/core/instance.ts";
+import { describeInstance, type Instance } from "../../src/core/instance.ts";
 import { applyLayer } from "../../src/images/layers/apply.ts";
 import { diffTar } from "../../src/images/layers/diff.ts";
 import { removeTree } from "../../src/linux/directories.ts";
@@ -34,12 +34,16 @@ import { treeFacts } from "../layers/scratch.ts";
 
 /** An instance of its own, with nothing of it left afterwards. */
 export class StorageBench implements Disposable {
-  readonly top = mkdtempSync(join(tmpdir(), "davit-test-"));
-  readonly instance = describeInstance(join(this.top, "data"), join(this.top, "exec"));
-  readonly state: State = openState(this.instance);
+  readonly top: string;
+  readonly instance: Instance;
+  readonly state: State;
   readonly snapshots: Snapshotter;
 
-  constructor(driver: string) {
+  /** @param place a directory on the file system that it is to be on. */
+  constructor(driver: string | undefined, place: string = tmpdir()) {
+    this.top = mkdtempSync(join(place, "davit-test-"));
+    this.instance = describeInstance(join(this.top, "data"), join(this.top, "exec"));
+    this.state = openState(this.instance);
     this.snapshots = openSnapshotter(this.state, driver);
   }
 
@@ -51,7 +55,8 @@ export class StorageBench implements Disposable {
   [Symbol.dispose](): void {
     this.state.close();
     for (const mounted of mountsBelow(this.top)) unmountIfMounted(mounted);
-    removeTree(this.top);
+    // Subvolumes go with the file system that they are on.
+    if (this.snapshots.driver !== "btrfs") removeTree(this.top);
   }
 }
 
@@ -65,7 +70,10 @@ export function mountsBelow(top: string): string[] {
 const nothingUsed = () => false;
 const allUsed = () => true;
 
-export function snapshotterConformance(driver: string): void {
+/** @param place gives the directory that each test's instance is made in; asked when a test begins. */
+export function snapshotterConformance(driver: string, place?: () => string): void {
+  const newBench = () => new StorageBench(driver, place?.());
+
   /** Commits a snapshot after `write` has written into its mounted tree. */
   async function layer(
     snapshots: Snapshotter,
@@ -80,7 +88,7 @@ export function snapshotterConformance(driver: string): void {
 
   describe(`${driver} snapshotter`, () => {
     test("an empty snapshot is an empty, writable directory where mountPath says", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await snapshots.prepare("a", undefined);
       const path = snapshots.mountPath("a");
@@ -95,7 +103,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("what was written before an unmount is there after the next mount", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await snapshots.prepare("a", undefined);
       for (const volatile of [false, true, true, false]) {
@@ -108,7 +116,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("mount and unmount may be repeated", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await snapshots.prepare("a", undefined);
       const root = await snapshots.mount("a");
@@ -121,7 +129,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("unmount works while somebody is inside", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await snapshots.prepare("a", undefined);
       const root = await snapshots.mount("a");
@@ -136,7 +144,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("a child shows its parent's tree, with everything as it was", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       let made: unknown;
       await layer(snapshots, "base", undefined, (root) => {
@@ -151,7 +159,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("children of one parent do not see each other, nor change it", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await layer(snapshots, "base", undefined, (root) => {
         writeFileSync(join(root, "shared"), "base");
@@ -175,7 +183,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("deletions and replaced directories hold in the layers above", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await layer(snapshots, "l1", undefined, (root) => {
         mkdirSync(join(root, "d"));
@@ -196,7 +204,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("layers are unpacked without a mount, whiteouts and opaque directories too", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       const unpack = async (name: string, parent: string | undefined, bytes: Buffer) => {
         await snapshots.prepare(`make-${name}`, parent);
@@ -236,7 +244,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("the diff of a snapshot makes the same tree on the same parent", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await layer(snapshots, "base", undefined, makeSampleTree);
       await snapshots.prepare("change", "base");
@@ -251,7 +259,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("130 layers are mounted and show the topmost of each file", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       let parent: string | undefined;
       for (let index = 0; index < 130; index += 1) {
@@ -270,7 +278,7 @@ export function snapshotterConformance(driver: string): void {
     }, 60_000);
 
     test("keys and names: what is taken or unknown is refused and changes nothing", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await snapshots.prepare("active", undefined);
       await layer(snapshots, "committed", undefined, (root) => writeFileSync(join(root, "f"), "f"));
@@ -294,7 +302,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("remove takes everything away, but no parent", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await layer(snapshots, "base", undefined, makeSampleTree);
       await snapshots.prepare("child", "base");
@@ -311,7 +319,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("usage counts what a snapshot adds, each inode once", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await layer(snapshots, "base", undefined, (root) =>
         writeFileSync(join(root, "big"), Buffer.alloc(100_000)),
@@ -325,7 +333,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("describe names existing directories", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await layer(snapshots, "base", undefined, () => {});
       await snapshots.prepare("child", "base");
@@ -334,7 +342,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("sync returns, and the records are there for the next process", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       await layer(bench.snapshots, "base", undefined, () => {});
       await bench.snapshots.sync();
       const other = openState(bench.instance);
@@ -348,7 +356,7 @@ export function snapshotterConformance(driver: string): void {
     });
 
     test("sweep removes active snapshots that nobody uses, and keeps the others", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await layer(snapshots, "base", undefined, () => {});
       await snapshots.prepare("used", "base");
@@ -360,9 +368,103 @@ export function snapshotterConformance(driver: string): void {
       expect(bench.directories()).toHaveLength(2);
     });
 
+    test("a layer is replaced by a better one, and what stands on it stands on that", async () => {
+      using bench = newBench();
+      const { snapshots } = bench;
+      await layer(snapshots, "base", undefined, (root) => writeFileSync(join(root, "f"), "bad"));
+      await snapshots.prepare("child", "base");
+      writeFileSync(join(await snapshots.mount("child"), "own"), "own");
+      await snapshots.unmount("child");
+      await snapshots.prepare("better", undefined);
+      writeFileSync(join(await snapshots.mount("better"), "f"), "good");
+      await snapshots.replace("better", "base");
+      expect(await snapshots.list()).toEqual([
+        { key: "child", state: "active", parent: "base" },
+        { key: "base", state: "committed", parent: undefined },
+      ]);
+      expect(bench.directories()).toHaveLength(2);
+      await snapshots.prepare("new", "base");
+      expect(readFileSync(join(await snapshots.mount("new"), "f"), "utf8")).toBe("good");
+      const child = await snapshots.mount("child");
+      expect(readdirSync(child).sort()).toEqual(["f", "own"]);
+      expect(readFileSync(join(child, "own"), "utf8")).toBe("own");
+    });
+
+    test("what cannot replace a layer is refused and changes nothing", async () => {
+      using bench = newBench();
+      const { snapshots } = bench;
+      await layer(snapshots, "base", undefined, () => {});
+      await layer(snapshots, "top", "base", () => {});
+      await snapshots.prepare("alone", undefined);
+      const before = await snapshots.list();
+      await expect(snapshots.replace("alone", "top")).rejects.toThrow(Conflict);
+      await expect(snapshots.replace("base", "base")).rejects.toThrow(Conflict);
+      await expect(snapshots.replace("unknown", "base")).rejects.toThrow(NotFound);
+      await expect(snapshots.replace("alone", "unknown")).rejects.toThrow(NotFound);
+      expect(await snapshots.list()).toEqual(before);
+      expect(bench.directories()).toHaveLength(3);
+    });
+
+    test("a layer that is set aside gives its name away and carries on what stands on it", async () => {
+      using bench = newBench();
+      const { snapshots } = bench;
+      await layer(snapshots, "base", undefined, (root) => writeFileSync(join(root, "f"), "old"));
+      await snapshots.prepare("child", "base");
+      const aside = await snapshots.setAside("base");
+      expect(aside).toStartWith("aside-");
+      expect(await snapshots.has("base")).toBe(false);
+      await layer(snapshots, "base", undefined, (root) => writeFileSync(join(root, "f"), "new"));
+      expect(readFileSync(join(await snapshots.mount("child"), "f"), "utf8")).toBe("old");
+      await expect(snapshots.remove(aside)).rejects.toThrow(Conflict);
+      await snapshots.remove("child");
+      await snapshots.remove(aside);
+      expect((await snapshots.list()).map((info) => info.key)).toEqual(["base"]);
+      await snapshots.prepare("active", undefined);
+      await expect(snapshots.setAside("active")).rejects.toThrow(Conflict);
+      await expect(snapshots.setAside("unknown")).rejects.toThrow(NotFound);
+    });
+
+    test("directories without a record, and records without files, are told", async () => {
+      using bench = newBench();
+      const { snapshots } = bench;
+      await layer(snapshots, "base", undefined, () => {});
+      await snapshots.prepare("child", "base");
+      expect(await snapshots.orphans()).toEqual([]);
+      expect(snapshots.problemOf("base")).toBeUndefined();
+      expect(snapshots.problemOf("unknown")).toContain("no record");
+      const { path } = await snapshots.layerTarget("child");
+      removeTree(path);
+      expect(snapshots.problemOf("child")).toContain("missing");
+      mkdirSync(join(bench.instance.dataRoot, driver, "stray"));
+      expect(await snapshots.orphans()).toEqual(["stray"]);
+      await snapshots.sweep(allUsed);
+      expect(await snapshots.orphans()).toEqual([]);
+    });
+
+    test("the driver tells what file system it is on", () => {
+      using bench = newBench();
+      const [first] = bench.snapshots.describeDriver();
+      expect(first?.[0]).toBe("Backing Filesystem");
+      expect(first?.[1]).toMatch(/^[a-z0-9]+$/);
+    });
+
+    test("a process killed while it replaces a layer leaves the good one, and nothing else after a sweep", async () => {
+      using bench = newBench();
+      const { snapshots } = bench;
+      await layer(snapshots, "base", undefined, (root) => writeFileSync(join(root, "f"), "bad"));
+      const child = Bun.spawn(workerCommand(bench, "replace", "snapshot:replaced"));
+      await child.exited;
+      expect(child.signalCode).toBe("SIGKILL");
+      await snapshots.sweep(allUsed);
+      expect((await snapshots.list()).map((info) => info.key)).toEqual(["base"]);
+      expect(bench.directories()).toHaveLength(1);
+      await snapshots.prepare("top", "base");
+      expect(readFileSync(join(await snapshots.mount("top"), "f"), "utf8")).toBe("good");
+    }, 20_000);
+
     for (const point of ["snapshot:reserved", "snapshot:made", "snapshot:condemned", "snapshot:destroyed"]) {
       test(`a process killed at ${point} leaves nothing that sweep does not find`, async () => {
-        using bench = new StorageBench(driver);
+        using bench = newBench();
         const { snapshots } = bench;
         await layer(snapshots, "base", undefined, makeSampleTree);
         const work =
@@ -381,7 +483,7 @@ export function snapshotterConformance(driver: string): void {
     }
 
     test("a snapshot whose commit was interrupted is committed, and not mounted after a sweep", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await layer(snapshots, "base", undefined, (root) => writeFileSync(join(root, "f"), "base"));
       const child = Bun.spawn(workerCommand(bench, "prepare-commit", "snapshot:committed"));
@@ -394,7 +496,7 @@ export function snapshotterConformance(driver: string): void {
     }, 20_000);
 
     test("processes work side by side, sweeping at the same time", async () => {
-      using bench = new StorageBench(driver);
+      using bench = newBench();
       const { snapshots } = bench;
       await layer(snapshots, "base", undefined, (root) => writeFileSync(join(root, "f"), "base"));
       const workers = ["a", "b", "c"].map((name) =>

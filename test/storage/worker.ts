@@ -23,6 +23,11 @@ if (work === "prepare") {
   writeFileSync(join(await snapshots.mount("worker-0"), "new"), "new");
   armFault(point);
   await snapshots.commit("worker-0", "worker-committed");
+} else if (work === "replace") {
+  await snapshots.prepare("worker-0", undefined);
+  writeFileSync(join(await snapshots.mount("worker-0"), "f"), "good");
+  armFault(point);
+  await snapshots.replace("worker-0", "base");
 } else {
   for (let turn = 0; turn < 15; turn += 1) {
     const key = `${work}-${turn}`;

@@ -1,0 +1,60 @@
+/** `GET /system/df`: what images, containers and volumes take of the disk. */
+import { statSync } from "node:fs";
+import { hasErrno } from "../../core/errors.ts";
+import type { DiskUsage, Volume } from "../../core/objects.ts";
+import type { ContentStore } from "../../images/content.ts";
+import { listImages } from "../../images/list.ts";
+import type { State } from "../../state/state.ts";
+import { allVolumes, describeVolume, usersOf, volumeSize } from "../../volumes/store.ts";
+import { list } from "./list.ts";
+import type { Local } from "./local.ts";
+
+/**
+ * As Docker counts: the sizes of files, each layer once however many images share it; what a container added to its
+ * image; volumes of the local driver without options. The blobs, which Docker does not keep, stand apart.
+ */
+export async function diskUsage(local: Local): Promise<DiskUsage> {
+  const images = await listImages(local, { sharedSize: true, containers: true });
+  return {
+    LayersSize: layersSize(local.state),
+    BlobsSize: blobsSize(local.content),
+    Images: images,
+    Containers: await list(local, { all: true, size: true }),
+    Volumes: volumes(local.state),
+    BuildCache: [],
+  };
+}
+
+/** Bytes of all layers that images stand on. */
+function layersSize(state: State): number {
+  const row = state.db
+    .query<{ bytes: number }, []>(
+      "SELECT coalesce(sum(size), 0) AS bytes FROM layers WHERE chain_id IN (SELECT chain_id FROM image_layers)",
+    )
+    .get();
+  return row?.bytes ?? 0;
+}
+
+function blobsSize(content: ContentStore): number {
+  return content.list().reduce((sum, digest) => sum + sizeOf(content.blobPath(digest)), 0);
+}
+
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size;
+  } catch (error) {
+    // Its image was removed meanwhile.
+    if (hasErrno(error, "ENOENT")) return 0;
+    throw error;
+  }
+}
+
+/** A volume with options shows something of elsewhere: Docker leaves it out. */
+function volumes(state: State): Volume[] {
+  return allVolumes(state)
+    .filter(({ options }) => Object.keys(options ?? {}).length === 0)
+    .map((volume) => ({
+      ...describeVolume(state, volume),
+      UsageData: { Size: volumeSize(state, volume.name), RefCount: usersOf(state, volume.name).length },
+    }));
+}
