@@ -56,11 +56,15 @@ export interface ContentStore {
   openSession(): IngestSession;
   /** Directories of sessions whose process is dead. */
   deadSessions(): string[];
+  /** Directories of sessions whose process lives. */
+  liveSessions(): string[];
   /** Replaces index.json. */
   writeIndex(text: string): void;
 }
 
 export interface IngestSession extends Disposable {
+  /** Its own directory, which also holds its leases (leases.ts). */
+  readonly directory: string;
   /** A new blob, to be written to. */
   create(): BlobWriter;
   /** A whole small blob. */
@@ -70,7 +74,7 @@ export interface IngestSession extends Disposable {
    * undefined when the store has none.
    */
   hold(digest: Digest): IngestedBlob | undefined;
-  /** Makes an ingested blob part of the store. Durable after the next syncfs. */
+  /** Makes an ingested blob part of the store, in the place of one that is there. Durable after the next syncfs. */
   adopt(blob: IngestedBlob, digest: Digest): void;
   /** Removes all that was not adopted, now. */
   clear(): void;
@@ -105,10 +109,8 @@ export function openContent(dataRoot: string): ContentStore {
     remove: (digest) => rmSync(blobPath(digest), { force: true }),
     list: () => namesIn(blobs).flatMap((name) => digestOfName(name)),
     openSession: () => openSession(path, blobs),
-    deadSessions: () =>
-      namesIn(join(path, "ingest"))
-        .filter((name) => !isOwned(name))
-        .map((name) => join(path, "ingest", name)),
+    deadSessions: () => sessionsIn(path, (isLive) => !isLive),
+    liveSessions: () => sessionsIn(path, (isLive) => isLive),
     writeIndex: (text) => {
       makeLayout(path, blobs);
       const temporary = join(path, `index.json.${process.pid}`);
@@ -129,12 +131,15 @@ function openSession(path: string, blobs: string): IngestSession {
   makeLayout(path, blobs);
   const directory = join(path, "ingest", `${process.pid}.${startTimeOf(process.pid) ?? 0}.${++sessions}`);
   mkdirSync(directory);
+  // Says that the session is at work, until it is cleared (leases.ts).
+  writeFileSync(join(directory, "leases"), "");
   const directoryFd = openSync(directory, "r");
   const space = new SpaceWatch(directoryFd);
   const hasher = new Hasher();
   let files = 0;
   const next = () => join(directory, String(++files));
   return {
+    directory,
     create: () => new BlobWriter(next(), hasher, space),
     add: (bytes) => {
       const writer = new BlobWriter(next(), hasher, space);
@@ -153,14 +158,15 @@ function openSession(path: string, blobs: string): IngestSession {
         path: held,
         size: statSync(held).size,
         digest: Promise.resolve(digest),
-        flushed: Promise.resolve(),
       };
     },
     adopt: (blob, digest) => {
-      const target = join(blobs, digest.slice("sha256:".length));
       // One image may hold the same blob twice, and then both are one file.
-      if (existsSync(target)) rmSync(blob.path, { force: true });
-      else renameSync(blob.path, target);
+      if (!existsSync(blob.path)) return;
+      // Also over one that is there: it may be damaged, and these bytes were just hashed.
+      renameSync(blob.path, join(blobs, digest.slice("sha256:".length)));
+      // A held blob is the store's own under another name, and then rename(2) has done nothing.
+      rmSync(blob.path, { force: true });
     },
     clear: () => {
       hasher.close();
@@ -187,6 +193,12 @@ function removeNow(path: string): void {
   // More than one name: the store's own blob, which the session only holds on to.
   if (statSync(path).nlink === 1) truncateSync(path);
   unlinkSync(path);
+}
+
+function sessionsIn(path: string, isWanted: (isLive: boolean) => boolean): string[] {
+  return namesIn(join(path, "ingest"))
+    .filter((name) => isWanted(isOwned(name)))
+    .map((name) => join(path, "ingest", name));
 }
 
 function isOwned(session: string): boolean {

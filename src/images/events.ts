@@ -3,7 +3,7 @@ import type { ImageId } from "../core/ids.ts";
 import type { ContainerConfig } from "../core/objects.ts";
 import type { NewEvent } from "../state/events.ts";
 
-export type ImageAction = "delete" | "import" | "load" | "save" | "tag" | "untag";
+export type ImageAction = "delete" | "import" | "load" | "pull" | "push" | "save" | "tag" | "untag";
 
 /** @param name for `tag` the new name; for all others the id again. */
 export function imageEvent(

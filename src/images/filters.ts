@@ -1,9 +1,9 @@
 /** The filters of `images`. Values of one filter are alternatives, but for labels, of which all must fit. */
 import { InvalidParameter } from "../core/errors.ts";
-import type { ImageId } from "../core/ids.ts";
 import { globPattern } from "./glob.ts";
-import type { ImageRecord } from "./records.ts";
+import { hasTag, type ImageRecord, isNameless } from "./records.ts";
 import { familiarForm, familiarName, parseReference } from "./references.ts";
+import { unixNanoseconds } from "./times.ts";
 
 export type Filters = Record<string, string[]>;
 
@@ -11,8 +11,8 @@ export type Filters = Record<string, string[]>;
 export interface ListedImage {
   readonly record: ImageRecord;
   readonly labels: Readonly<Record<string, string>>;
-  /** Unix seconds. */
-  readonly created: number;
+  /** Unix nanoseconds; undefined where the config does not say. */
+  readonly created: bigint | undefined;
 }
 
 /** The names under which an image is listed; undefined when it is left out. */
@@ -24,38 +24,35 @@ type Test = (image: ListedImage) => boolean;
  * @param images all there are; `before` and `since` name one of them.
  * @throws InvalidParameter `invalid filter 'x'`; NotFound for `before` and `since`.
  */
-export function parseImageFilters(
-  filters: Filters,
-  find: (reference: string) => ListedImage,
-  hasChildren: (id: ImageId) => boolean,
-): ImageFilter {
+export function parseImageFilters(filters: Filters, find: (reference: string) => ListedImage): ImageFilter {
   const tests: Test[] = [];
   let patterns: RegExp[] = [];
   for (const [name, values] of Object.entries(filters)) {
     if (values.length === 0) continue;
     switch (name) {
       case "dangling": {
-        const wanted = values.map(parseFlag);
-        if (new Set(wanted).size > 1) throw invalidValue("dangling", values.join(", "));
-        tests.push(({ record }) => wanted[0] === (isNameless(record) && !hasChildren(record.id)));
+        const wanted = parseFlag("dangling", values);
+        // As Docker: what is known by a digest alone is on both sides.
+        tests.push(({ record }) => (wanted ? !hasTag(record) : !isNameless(record)));
         break;
       }
       case "label":
         tests.push(({ labels }) => values.every((value) => hasLabel(labels, value)));
         break;
+      // Of several values all must hold. What has no time is neither before nor after another.
       case "before": {
-        const newest = Math.min(...values.map((value) => find(value).created));
-        tests.push(({ created }) => created < newest);
+        const limits = values.map((value) => find(value).created);
+        tests.push(({ created }) => limits.every((limit) => limit === undefined || isBefore(created, limit)));
         break;
       }
       case "since": {
-        const oldest = Math.max(...values.map((value) => find(value).created));
-        tests.push(({ created }) => created > oldest);
+        const limits = values.map((value) => find(value).created);
+        tests.push(({ created }) => limits.every((limit) => limit === undefined || isBefore(limit, created)));
         break;
       }
       case "until": {
-        const newest = Math.min(...values.map(parseTime));
-        tests.push(({ created }) => created < newest);
+        const limits = values.map(parseTime);
+        tests.push(({ created }) => limits.every((limit) => isBefore(created, limit)));
         break;
       }
       case "reference":
@@ -75,12 +72,8 @@ export function parseImageFilters(
   };
 }
 
-export function isNameless(record: ImageRecord): boolean {
-  return record.tags.length + record.repoDigests.length === 0;
-}
-
 /** `key` or `key=value`. */
-function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
+export function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
   const equals = wanted.indexOf("=");
   const key = equals < 0 ? wanted : wanted.slice(0, equals);
   return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === wanted.slice(equals + 1));
@@ -92,35 +85,45 @@ function matchesName(pattern: RegExp, canonical: string): boolean {
   return pattern.test(familiarForm(name)) || pattern.test(familiarName(name));
 }
 
-function parseFlag(value: string): boolean {
-  if (["1", "t", "true"].includes(value.toLowerCase())) return true;
-  if (["0", "f", "false"].includes(value.toLowerCase())) return false;
-  throw invalidValue("dangling", value);
+/** @throws InvalidParameter `invalid filter 'dangling=[x]'`. */
+export function parseFlag(name: string, values: readonly string[]): boolean {
+  if (values.every((value) => value === "1" || value === "true")) return true;
+  if (values.every((value) => value === "0" || value === "false")) return false;
+  throw new InvalidParameter(`invalid filter '${name}=[${values.join(" ")}]'`);
 }
 
-const unitSeconds = new Map([
-  ["ms", 0.001],
-  ["s", 1],
-  ["m", 60],
-  ["h", 3600],
+const unitNanoseconds = new Map([
+  ["ns", 1],
+  ["us", 1e3],
+  ["µs", 1e3],
+  ["ms", 1e6],
+  ["s", 1e9],
+  ["m", 60e9],
+  ["h", 3600e9],
 ]);
 
-/** A Go duration back from now (`24h`, `1h30m`), unix seconds, or an RFC 3339 time or date. @returns unix seconds. */
-function parseTime(value: string): number {
-  if (/^\d+(\.\d+)?$/.test(value)) return Number(value);
-  const parts = [...value.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)];
+/**
+ * A Go duration back from now (`24h`, `1h30m`), unix seconds, or an RFC 3339 time or date; without a zone, local time.
+ * @returns unix nanoseconds.
+ * @throws InvalidParameter
+ */
+export function parseTime(value: string): bigint {
+  const [, seconds, fraction = ""] = /^(\d{1,12})(?:\.(\d{1,9}))?$/.exec(value) ?? [];
+  if (seconds !== undefined) return BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0"));
+  const parts = [...value.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
   if (parts.length > 0 && parts.map(([text]) => text).join("") === value) {
     const back = parts.reduce(
-      (sum, [, count, unit]) => sum + Number(count) * (unitSeconds.get(unit ?? "") ?? 0),
+      (sum, [, count, unit]) => sum + Number(count) * (unitNanoseconds.get(unit ?? "") ?? 0),
       0,
     );
-    return Date.now() / 1000 - back;
+    if (Number.isFinite(back)) return BigInt(Date.now()) * 1_000_000n - BigInt(Math.round(back));
   }
-  const time = Date.parse(value);
-  if (Number.isNaN(time)) throw invalidValue("until", value);
-  return time / 1000;
+  // A date alone would be taken as UTC.
+  const time = unixNanoseconds(/^\d{4}-\d{2}-\d{2}$/.test(value) ? `${value}T00:00:00` : value);
+  if (time !== undefined) return time;
+  throw new InvalidParameter(`failed to parse value as time or duration: ${JSON.stringify(value)}`);
 }
 
-function invalidValue(name: string, value: string): InvalidParameter {
-  return new InvalidParameter(`invalid filter '${name}=${value}'`);
+function isBefore(time: bigint | undefined, limit: bigint | undefined): boolean {
+  return time !== undefined && limit !== undefined && time < limit;
 }

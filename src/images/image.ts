@@ -11,9 +11,11 @@ import {
   type Descriptor,
   digestOf,
   type ImageConfig,
+  type Index,
   type Manifest,
   mediaTypes,
   parseConfig,
+  parseIndex,
   parseManifest,
 } from "./manifest.ts";
 import type { Reference } from "./references.ts";
@@ -37,6 +39,8 @@ export interface Layer {
 }
 
 export interface Image {
+  /** Anything else that a manifest may describe: then `config.value` is empty and a layer's diff id is its digest. */
+  readonly isArtifact?: boolean;
   readonly config: Document<ImageConfig>;
   /** Bottom first; as many as the config has diff ids. */
   readonly layers: readonly Layer[];
@@ -50,6 +54,19 @@ export interface NamedImage {
   readonly names: readonly Reference[];
   /** The image it was built from, where the source tells. */
   readonly parent: ImageId | undefined;
+  /**
+   * Where the names lead to an index, of which this is one member. All its members that travel have the same names
+   * and the same index. A sink that knows no indexes gives the names to the first of them.
+   */
+  readonly index?: IndexMember;
+}
+
+/** An image's place in an index. */
+export interface IndexMember {
+  /** From the one that the names lead to down to the one that lists the image's manifest; mostly one. */
+  readonly path: readonly [Document<Index>, ...Document<Index>[]];
+  /** The manifest, as that last index describes it. */
+  readonly descriptor: Descriptor;
 }
 
 export interface ImageSource {
@@ -60,11 +77,35 @@ export interface ImageSink<Result> {
   put(image: NamedImage): Promise<void>;
   /** Nothing that was put is seen by anyone before this returns, and all of it afterwards. */
   commit(): Promise<Result>;
+  /** Takes back what was put, after a failure of source or sink. */
+  discard?(): Promise<void>;
 }
 
 export async function copy<Result>(source: ImageSource, sink: ImageSink<Result>): Promise<Result> {
-  for await (const image of source.images()) await sink.put(image);
-  return sink.commit();
+  try {
+    for await (const image of source.images()) await sink.put(image);
+    return await sink.commit();
+  } catch (error) {
+    await sink.discard?.();
+    throw error;
+  }
+}
+
+/** True for what can be unpacked and run here: no artifact, attestation, or image of another operating system. */
+export function isRunnable(image: Image): boolean {
+  const os = image.config.value.os || "linux";
+  return image.isArtifact !== true && os === "linux";
+}
+
+/** The images of a source that can run here; what else an index lists is left out. */
+export function runnable(source: ImageSource): ImageSource {
+  return {
+    async *images() {
+      for await (const named of source.images()) {
+        if (named.index === undefined || isRunnable(named.image)) yield named;
+      }
+    },
+  };
 }
 
 /** An image's id is the digest of its config. */
@@ -80,6 +121,11 @@ export function configDocument(bytes: Uint8Array, what?: string): Document<Image
 /** @throws InvalidParameter */
 export function manifestDocument(bytes: Uint8Array, what?: string): Document<Manifest> {
   return { bytes, digest: digestOf(bytes), value: parseManifest(bytes, what) };
+}
+
+/** @throws InvalidParameter */
+export function indexDocument(bytes: Uint8Array, what?: string): Document<Index> {
+  return { bytes, digest: digestOf(bytes), value: parseIndex(bytes, what) };
 }
 
 /** @throws InvalidParameter when a document's content is not what its name promises. */

@@ -11,7 +11,7 @@ import { diffIdOf } from "./layer-digest.ts";
 import type { ByteSource } from "./layers/tar-entry.ts";
 import { localStoreSink } from "./local-store.ts";
 import type { Platform } from "./manifest.ts";
-import { hostPlatform } from "./platform.ts";
+import { hostPlatform, parsePlatform } from "./platform.ts";
 import { type ProgressMessage, progressOf } from "./progress.ts";
 import { parseReference, withDefaultTag } from "./references.ts";
 
@@ -99,15 +99,4 @@ async function compose(
   );
   const layers = [layerOfFile(file, diffId)];
   return { config, layers, manifest: () => composeManifest(config, layers) };
-}
-
-/** @throws InvalidParameter */
-export function parsePlatform(text: string): Platform {
-  const [os, architecture, variant, ...rest] = text.toLowerCase().split("/");
-  if (!os || !architecture || rest.length > 0 || !/^[a-z0-9_/-]+$/.test(text.toLowerCase())) {
-    throw new InvalidParameter(
-      `${JSON.stringify(text)} is an invalid platform: give os/architecture[/variant]`,
-    );
-  }
-  return { os, architecture, ...(variant ? { variant } : {}) };
 }

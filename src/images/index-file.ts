@@ -1,28 +1,33 @@
 /** The content store's index.json: what it holds, for other tools that read OCI layouts. */
 import type { State } from "../state/state.ts";
 import type { ContentStore } from "./content.ts";
-import { type Descriptor, mediaTypes, parseManifest } from "./manifest.ts";
-import { allImages } from "./records.ts";
-import { parseReference } from "./references.ts";
+import { type Descriptor, mediaTypes, parseIndex, parseManifest } from "./manifest.ts";
+import { allImages, isNameless, variantsOf } from "./records.ts";
+import { nameAnnotations } from "./transports/layout-names.ts";
 
-/** One descriptor for each name of an image; one without annotations for an image without names. */
+/**
+ * One descriptor for each tag: of the index that it leads to, where it does; one without annotations for an image that
+ * no tag leads to.
+ */
 export function indexText(state: State, content: ContentStore): string {
-  const manifests = allImages(state).flatMap(({ manifest, tags }): Descriptor[] => {
-    const bytes = content.tryRead(manifest);
+  const manifests = allImages(state).flatMap((record): Descriptor[] => {
+    const bytes = content.tryRead(record.manifest);
     if (bytes === undefined) return [];
     const { mediaType } = parseManifest(bytes);
-    const descriptor = { mediaType, digest: manifest, size: bytes.byteLength };
-    return tags.length === 0
-      ? [descriptor]
-      : tags.map((name) => ({ ...descriptor, annotations: nameAnnotations(name) }));
+    const descriptor = { mediaType, digest: record.manifest, size: bytes.byteLength };
+    if (record.tags.length === 0 && (isNameless(record) || record.repoDigests.length > 0))
+      return [descriptor];
+    return record.tags.map((name) => ({
+      ...(indexOf(state, content, name) ?? descriptor),
+      annotations: nameAnnotations(name),
+    }));
   });
   return JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.index, manifests });
 }
 
-/** Names a manifest in an index, for containerd and for tools that go by the specification alone. */
-export function nameAnnotations(canonical: string): Record<string, string> {
-  return {
-    "io.containerd.image.name": canonical,
-    "org.opencontainers.image.ref.name": parseReference(canonical).tag ?? "latest",
-  };
+function indexOf(state: State, content: ContentStore, name: string): Descriptor | undefined {
+  const digest = variantsOf(state, name)?.index;
+  const bytes = digest === undefined ? undefined : content.tryRead(digest);
+  if (digest === undefined || bytes === undefined) return undefined;
+  return { mediaType: parseIndex(bytes).mediaType, digest, size: bytes.byteLength };
 }

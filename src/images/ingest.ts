@@ -1,8 +1,9 @@
 /** One blob on its way into the content store. */
-import { closeSync, fdatasync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import { hasErrno, SystemFailure } from "../core/errors.ts";
 import { type Digest, parseDigest } from "../core/ids.ts";
+import { startWriting } from "../linux/disks.ts";
 import { linuxError } from "../linux/libc.ts";
 import type { Hasher } from "./hasher.ts";
 import type { RangeReader } from "./layers/byte-source.ts";
@@ -15,13 +16,11 @@ export interface IngestedBlob {
   readonly size: number;
   /** Large blobs are hashed on the second core; nobody may rely on the content before this resolves. */
   readonly digest: Promise<Digest>;
-  /** Large blobs go to the disk while others are unpacked, so that the sync at the end has less to wait for. */
-  readonly flushed: Promise<void>;
 }
 
 /** Above this, hashing on another thread is worth the way there. Bytes. */
 const largeBlob = 1024 * 1024;
-/** How far the file may run ahead of its hashing before the other thread is told. Bytes. */
+/** How far the file may run ahead of its hashing, and of its way to the disk. Bytes. */
 const hashStep = 8 * 1024 * 1024;
 
 /** Writes to a file of a session's directory; small blobs are hashed on the way. */
@@ -79,40 +78,29 @@ export class BlobWriter {
     }
   }
 
-  /** Lets the other thread hash what is there so far. */
+  /**
+   * Lets the other thread hash what is there so far, and the kernel begin to write it to the disk: then the sync at the
+   * end has less to wait for.
+   */
   private announce(): void {
-    if (this.size - this.announced < hashStep) return;
+    if (this.fd === undefined || this.size - this.announced < hashStep) return;
+    startWriting(this.fd, this.announced, this.size - this.announced);
     this.hasher.advance(this.path, this.size);
     this.announced = this.size;
   }
 
   finish(): IngestedBlob {
-    const { path, size } = this;
+    const { path, size, fd, announced } = this;
+    if (fd !== undefined && size > largeBlob) startWriting(fd, announced, size - announced);
+    this.close();
     if (size <= largeBlob) {
-      this.close();
       const digest = parseDigest(`sha256:${this.smallHash.digest("hex")}`);
-      return { path, size, digest: Promise.resolve(digest), flushed: Promise.resolve() };
+      return { path, size, digest: Promise.resolve(digest) };
     }
     const digest = this.hasher.finish(path, size);
-    const flushed = this.flush();
-    // Someone awaits them later, or the session fails before: until then a rejection must not end the process.
+    // Someone awaits it later, or the session fails before: until then a rejection must not end the process.
     digest.catch(() => undefined);
-    flushed.catch(() => undefined);
-    return { path, size, digest, flushed };
-  }
-
-  /** On a thread of the runtime's own pool. */
-  private flush(): Promise<void> {
-    const fd = this.fd;
-    this.fd = undefined;
-    if (fd === undefined) return Promise.resolve();
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    fdatasync(fd, (error) => {
-      closeSync(fd);
-      if (error === null) resolve();
-      else reject(error);
-    });
-    return promise;
+    return { path, size, digest };
   }
 
   /** Gives up; the session's end removes the file. */

@@ -2,21 +2,33 @@
 import type { ImageInspect } from "../core/objects.ts";
 import type { ImageStores } from "./collect.ts";
 import { parseConfig } from "./manifest.ts";
-import { familiarTags, findImage } from "./records.ts";
+import { parsePlatform } from "./platform.ts";
+import type { ImageRecord } from "./records.ts";
 import { familiarOfCanonical } from "./references.ts";
+import { descriptorObject, storedDescriptor } from "./transports/stored-image.ts";
+import { imageFor } from "./variants.ts";
 
 const never = "0001-01-01T00:00:00Z";
 
-/** @throws NotFound */
-export async function inspectImage(stores: ImageStores, reference: string): Promise<ImageInspect> {
-  const { state, content, snapshots } = stores;
-  const record = findImage(state, reference);
+/**
+ * @param options.platform of a name with several platforms this one.
+ * @throws NotFound, also where the image is not here for the platform; InvalidParameter for a malformed platform.
+ */
+export async function inspectImage(
+  stores: ImageStores,
+  reference: string,
+  options: { platform?: string } = {},
+): Promise<ImageInspect> {
+  const { content, snapshots } = stores;
+  const platform = options.platform ? parsePlatform(options.platform) : undefined;
+  const { record, index } = imageFor(stores, reference, platform);
   const config = parseConfig(content.read(record.id));
   const top = record.chainIds.at(-1);
+  const { tags, digests } = namesOf(record);
   return {
     Id: record.id,
-    RepoTags: familiarTags(record),
-    RepoDigests: record.repoDigests.map(familiarOfCanonical),
+    RepoTags: tags,
+    RepoDigests: digests,
     Parent: record.parent ?? "",
     Comment: config.comment ?? config.history.at(-1)?.comment ?? "",
     Created: config.created ?? never,
@@ -36,5 +48,17 @@ export async function inspectImage(stores: ImageStores, reference: string): Prom
     Metadata: {
       LastTagTime: record.lastTagAt === undefined ? never : new Date(record.lastTagAt).toISOString(),
     },
+    ...(index === undefined
+      ? {}
+      : { Descriptor: descriptorObject(storedDescriptor(content, index, "index")) }),
+  };
+}
+
+/** A platform of an index goes by the index's names too. Familiar, sorted. */
+function namesOf(record: ImageRecord): { tags: string[]; digests: string[] } {
+  const all = [...new Set([...record.tags, ...record.repoDigests, ...record.variantOf])].sort();
+  return {
+    tags: all.filter((name) => !name.includes("@")).map(familiarOfCanonical),
+    digests: all.filter((name) => name.includes("@")).map(familiarOfCanonical),
   };
 }

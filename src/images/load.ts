@@ -1,20 +1,19 @@
 /** `load`: images out of an archive, into the local store. All of them or none. */
-import { InvalidParameter } from "../core/errors.ts";
-import { type Archive, readArchive } from "./archives/archive.ts";
-import { dockerArchive } from "./archives/docker-archive.ts";
-import { legacyArchive } from "./archives/legacy-archive.ts";
-import { ociArchive } from "./archives/oci-archive.ts";
+import { readArchive } from "./archives/archive.ts";
+import { archiveImages } from "./archives/source.ts";
 import { type ImageStores, repairImages } from "./collect.ts";
-import { copy, type ImageSource, idOf } from "./image.ts";
+import { copy, idOf, runnable } from "./image.ts";
 import type { ByteSource } from "./layers/tar-entry.ts";
 import { localStoreSink, type StoredImage } from "./local-store.ts";
-import { hostPlatform } from "./platform.ts";
+import { parsePlatform } from "./platform.ts";
 import { type ProgressMessage, progressOf, type Report } from "./progress.ts";
 import { familiarForm } from "./references.ts";
 
 export interface LoadOptions {
   /** No progress, only `Loaded image: …`. */
   quiet?: boolean;
+  /** Of an index only these, as `os/arch[/variant]`; all that the archive holds when absent or empty. */
+  platforms?: readonly string[];
   signal?: AbortSignal;
 }
 
@@ -29,22 +28,17 @@ export function loadImages(
   options: LoadOptions = {},
 ): AsyncGenerator<ProgressMessage> {
   return progressOf(async (report, signal) => {
+    const wanted = (options.platforms ?? []).map(parsePlatform);
     await repairImages(stores);
     using session = stores.content.openSession();
     const archive = await readArchive(session, source, signal);
     const progress = options.quiet ? ignore : report;
-    const sink = localStoreSink(stores, session, { action: "load", report: progress, signal });
-    announce(await copy(sourceOf(archive), sink), report);
+    using sink = localStoreSink(stores, session, { action: "load", report: progress, signal });
+    announce(
+      await copy(runnable(archiveImages(archive, wanted.length === 0 ? "all" : wanted)), sink),
+      report,
+    );
   }, options.signal);
-}
-
-function sourceOf(archive: Archive): ImageSource {
-  if (archive.find("manifest.json") !== undefined) return dockerArchive(archive);
-  if (archive.find("index.json") !== undefined) return ociArchive(archive, hostPlatform());
-  if (archive.find("repositories") !== undefined) return legacyArchive(archive);
-  throw new InvalidParameter(
-    "invalid archive: it has neither manifest.json nor index.json nor repositories, so it holds no image",
-  );
 }
 
 /** Docker's words: a line for each name; where no image of the archive has a name, a line for each id. */

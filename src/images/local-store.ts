@@ -1,27 +1,28 @@
 /**
- * The local store as a sink of images. Blobs come in while images are put; `commit` then checks and unpacks them
- * under the "images" lock, makes all of it durable with one sync, and records it in one transaction. A failure or a
- * kill before that transaction leaves only what the next command collects.
+ * The local store as a sink of images. `put` brings an image's layers in, unpacked and checked (transfer/incoming.ts);
+ * `commit` makes all of it durable with one sync and records it in one transaction, under the "images" lock. A failure
+ * or a kill before that transaction leaves only what the next command collects.
  */
 import { InvalidParameter } from "../core/errors.ts";
 import { faultPoint } from "../core/fault.ts";
-import { type ChainId, type Digest, randomId } from "../core/ids.ts";
+import type { ChainId, Digest } from "../core/ids.ts";
+import { currentBootId } from "../linux/boot.ts";
 import { syncFileSystem } from "../linux/disks.ts";
-import { appendEvent, ringBell } from "../state/events.ts";
+import { appendEvent, type NewEvent, ringBell } from "../state/events.ts";
 import { lock } from "../state/locks.ts";
-import type { State } from "../state/state.ts";
-import { collect, type ImageStores, unpackPrefix } from "./collect.ts";
+import { collect, type ImageStores } from "./collect.ts";
 import type { IngestSession } from "./content.ts";
 import { type ImageAction, imageEvent } from "./events.ts";
-import { type Image, type ImageSink, idOf, type Layer, type NamedImage } from "./image.ts";
+import { type Image, type ImageSink, idOf, type NamedImage } from "./image.ts";
 import { indexText } from "./index-file.ts";
-import type { IngestedBlob } from "./ingest.ts";
-import { diffIdOf, isPlain } from "./layer-digest.ts";
-import { applyLayer } from "./layers/apply.ts";
-import { chainIdsOf } from "./manifest.ts";
+import { type Descriptor, parseManifest } from "./manifest.ts";
+import { clearPending, markPending } from "./pending.ts";
 import type { Report } from "./progress.ts";
-import { imageById, insertImage, type LayerRecord, layerByChain, setTag } from "./records.ts";
-import { canonicalForm, familiarForm } from "./references.ts";
+import { imageById } from "./records.ts";
+import { type CameIn, Incoming, type IncomingOptions } from "./transfer/incoming.ts";
+import { forgetPartial } from "./transfer/partial.ts";
+import { pairsOf, recordImages } from "./transfer/record.ts";
+import type { ComingLayer, LayerEvent, LayerWatch } from "./transfer/watch.ts";
 
 export interface StoredImage {
   readonly named: NamedImage;
@@ -29,210 +30,178 @@ export interface StoredImage {
   readonly renamed: ReadonlyMap<string, string>;
 }
 
-interface Options {
+export interface LocalStoreOptions extends Pick<IncomingOptions, "fetch" | "parallel"> {
   /** The event that tells of each image. */
   action: ImageAction;
+  /** Another event in its place; undefined for none. */
+  eventOf?: (named: NamedImage) => NewEvent | undefined;
+  /** Messages of `load`; unless `watch` is given. */
   report: Report;
+  watch?: LayerWatch;
+  /** An image that is here already takes the manifest that comes now: a registry's own, which a push gives back. */
+  takesManifest?: boolean;
+  /** Record first and sync later: `settle` makes what was recorded safe. */
+  isLazy?: boolean;
   signal: AbortSignal;
 }
 
-interface Pending {
-  named: NamedImage;
-  blobs: IngestedBlob[];
+export interface LocalStoreSink extends ImageSink<StoredImage[]>, Disposable {
+  discard(): Promise<void>;
+  /** After `commit` with `isLazy`: makes what was recorded survive a power cut. */
+  settle(): Promise<void>;
 }
 
-/** Writes to the store through `session`, which outlives the sink. */
+interface Pending extends CameIn {
+  readonly named: NamedImage;
+}
+
+/** Writes to the store through `session`, which outlives the sink. Threads end with `commit`, `discard` or disposal. */
 export function localStoreSink(
   stores: ImageStores,
   session: IngestSession,
-  options: Options,
-): ImageSink<StoredImage[]> {
+  options: LocalStoreOptions,
+): LocalStoreSink {
+  const { state, content, snapshots } = stores;
   const pending: Pending[] = [];
+  const incoming = new Incoming(stores, session, {
+    fetch: options.fetch,
+    parallel: options.parallel,
+    watch: options.watch ?? loadMessages(options.report),
+    signal: options.signal,
+  });
+  let isCommitted = false;
+  const sync = async (chainIds: readonly ChainId[]) => {
+    if (chainIds.length > 0) await snapshots.sync();
+    syncFileSystem(content.path);
+  };
+  const freshLayers = () => [...incoming.committed.keys()];
   return {
     put: async (named) => {
       checkPlatform(named.image);
-      const blobs: IngestedBlob[] = [];
-      for (const layer of named.image.layers) blobs.push(layer.ingested ?? (await ingest(session, layer)));
-      pending.push({ named, blobs });
+      pending.push({ named, ...(await incoming.bringIn(named.image)) });
     },
     commit: async () => {
-      using _lock = await lock(stores.state.instance, "images", { signal: options.signal });
-      await collect(stores);
-      try {
-        return await store(stores, session, pending, options);
-      } catch (error) {
-        await undo(stores, session);
-        throw error;
-      }
+      incoming[Symbol.dispose]();
+      using _lock = await lock(state.instance, "images", { signal: options.signal });
+      const chainIds = pending.flatMap(({ layers }) => layers.map(({ chainId }) => chainId));
+      const ready = await Promise.all(
+        pending.map(async (item) => ({ ...item, manifest: await manifestOf(stores, item.named.image, options) })),
+      );
+      const fetched: Digest[] = [];
+      for (const item of ready) fetched.push(...(await adopt(session, item)));
+      const notePairs = await pairsOf(ready);
+      faultPoint("load:unpacked");
+      if (options.isLazy !== true) await sync(freshLayers());
+      faultPoint("load:synced");
+      const stored = state.transaction(() => {
+        const result = recordImages(state, ready, options.takesManifest === true);
+        notePairs(state);
+        for (const { named } of result) {
+          const { image } = named;
+          const event =
+            options.eventOf === undefined
+              ? imageEvent(options.action, idOf(image), image.config.value.config)
+              : options.eventOf(named);
+          if (event !== undefined) appendEvent(state, event);
+        }
+        if (options.isLazy === true) markPending(state, freshLayers(), currentBootId());
+        else clearPending(state, chainIds);
+        content.writeIndex(indexText(state, content));
+        return result;
+      });
+      isCommitted = true;
+      ringBell(state.instance);
+      if (options.isLazy !== true) state.makeDurable();
+      faultPoint("load:recorded");
+      for (const digest of fetched) forgetPartial(content, digest);
+      return stored;
     },
+    settle: async () => {
+      const chainIds = freshLayers();
+      await sync(chainIds);
+      clearPending(state, chainIds);
+      state.makeDurable();
+    },
+    discard: async () => {
+      incoming[Symbol.dispose]();
+      if (!isCommitted) await undo(stores, session);
+    },
+    [Symbol.dispose]: () => incoming[Symbol.dispose](),
   };
 }
 
-/** Removes what a failed commit unpacked and adopted. */
+/** Removes what a failed command unpacked and adopted. */
 async function undo(stores: ImageStores, session: IngestSession): Promise<void> {
   // First the blobs: where the disk is full, the database has no room for the removals before.
   session.clear();
   try {
+    using _lock = await lock(stores.state.instance, "images");
     await collect(stores);
   } catch {
-    // What made the commit fail may hinder this too, and is what the user must hear of: the next command collects.
+    // What made the command fail may hinder this too, and is what the user must hear of: the next command collects.
     session.abandon();
   }
 }
 
-async function store(
-  stores: ImageStores,
-  session: IngestSession,
-  pending: readonly Pending[],
-  options: Options,
-): Promise<StoredImage[]> {
-  const { state, content, snapshots } = stores;
-  const layers: LayerRecord[][] = [];
-  const unpacked = new Map<ChainId, LayerRecord>();
-  for (const { named, blobs } of pending) {
-    layers.push(await unpack(stores, named.image, blobs, unpacked, options));
-  }
-  const manifests = await Promise.all(pending.map(({ named }) => manifestOf(state, named.image)));
-  for (const [at, { named, blobs }] of pending.entries()) {
-    const manifest = manifests[at];
-    if (manifest?.bytes !== undefined) await adopt(session, named.image.config, manifest.bytes, blobs);
-  }
-  faultPoint("load:unpacked");
-  if (unpacked.size > 0) await snapshots.sync();
-  syncFileSystem(content.path);
-  faultPoint("load:synced");
-
-  const now = Date.now();
-  const stored = state.transaction(() => {
-    const result = pending.map(({ named }, at) => {
-      const { image, names, parent } = named;
-      const manifest = manifests[at]?.digest;
-      if (manifest === undefined) throw new InvalidParameter("an image has no manifest");
-      const record = { id: idOf(image), manifest, parent: knownParent(parent), createdAt: now };
-      insertImage(state, record, layers[at] ?? []);
-      const renamed = new Map<string, string>();
-      for (const name of names) {
-        const before = setTag(state, canonicalForm(name), record.id, now);
-        if (before !== undefined) renamed.set(familiarForm(name), before);
-      }
-      appendEvent(state, imageEvent(options.action, record.id, image.config.value.config));
-      return { named, renamed };
-    });
-    content.writeIndex(indexText(state, content));
-    return result;
-  });
-  ringBell(state.instance);
-  state.makeDurable();
-  faultPoint("load:recorded");
-  return stored;
-
-  /** A parent counts only while it is here. */
-  function knownParent(parent: NamedImage["parent"]): NamedImage["parent"] {
-    const isPending = pending.some(({ named }) => idOf(named.image) === parent);
-    return parent !== undefined && (isPending || imageById(state, parent) !== undefined) ? parent : undefined;
-  }
+interface ManifestToRecord {
+  readonly digest: Digest;
+  /** Undefined where the store has it. */
+  readonly bytes: Uint8Array | undefined;
+  /** The layers that it names. */
+  readonly needs: ReadonlySet<Digest>;
 }
 
-/** Unpacks the layers that are not here yet; checks all of them against their diff ids. */
-async function unpack(
-  stores: ImageStores,
+async function manifestOf(
+  { state, content }: ImageStores,
   image: Image,
-  blobs: readonly IngestedBlob[],
-  unpacked: Map<ChainId, LayerRecord>,
-  options: Options,
-): Promise<LayerRecord[]> {
-  const records: LayerRecord[] = [];
-  const checks: Promise<void>[] = [];
-  let parent: ChainId | undefined;
-  for (const [position, chainId] of chainIdsOf(image.config.value.rootfs.diff_ids).entries()) {
-    const layer = image.layers[position];
-    const blob = blobs[position];
-    if (layer === undefined || blob === undefined) throw new InvalidParameter(`no layer ${position}`);
-    const known = layerByChain(stores.state, chainId) ?? unpacked.get(chainId);
-    const record = known ?? (await unpackLayer(stores, blob, layer, { chainId, parent, position }, options));
-    // A plain tar's diff id is its digest, which the other thread is still computing: checked when all are unpacked.
-    if (known !== undefined || isPlain(blob)) {
-      checks.push(diffIdOf(blob).then((actual) => checkDiffId(position, layer, actual)));
-    }
-    unpacked.set(chainId, record);
-    records.push(record);
-    parent = chainId;
+  { takesManifest }: LocalStoreOptions,
+): Promise<ManifestToRecord> {
+  const layersOf = (layers: readonly Descriptor[]) => new Set(layers.map(({ digest }) => digest));
+  const known = takesManifest === true ? undefined : imageById(state, idOf(image));
+  const bytes = known === undefined ? undefined : content.tryRead(known.manifest);
+  if (known !== undefined && bytes !== undefined) {
+    return { digest: known.manifest, bytes: undefined, needs: layersOf(parseManifest(bytes).layers) };
   }
-  await Promise.all(checks);
-  return records;
+  const manifest = await image.manifest();
+  return { digest: manifest.digest, bytes: manifest.bytes, needs: layersOf(manifest.value.layers) };
 }
 
-async function unpackLayer(
-  { snapshots }: ImageStores,
-  blob: IngestedBlob,
-  layer: Layer,
-  place: { chainId: ChainId; parent: ChainId | undefined; position: number },
-  { report, signal }: Options,
-): Promise<LayerRecord> {
-  const key = unpackPrefix + randomId();
-  const id = place.chainId.slice("sha256:".length, "sha256:".length + 12);
-  const progress = (current: number) =>
-    report({ status: "Loading layer", id, progressDetail: { current, total: blob.size } });
-  progress(0);
-  await snapshots.prepare(key, place.parent);
-  try {
-    const target = await snapshots.layerTarget(key);
-    const applied = await applyLayer({ path: blob.path }, target, { hash: !isPlain(blob), signal });
-    if (applied.diffId !== undefined) checkDiffId(place.position, layer, applied.diffId);
-    faultPoint("load:applied");
-    await snapshots.commit(key, place.chainId);
-    progress(blob.size);
-    return { chainId: place.chainId, diffId: layer.diffId, parent: place.parent, size: applied.size };
-  } catch (error) {
-    await snapshots.remove(key);
-    throw error;
-  }
-}
-
-/** The manifest to record; its bytes only for an image that is not here yet. */
-async function manifestOf(state: State, image: Image): Promise<{ digest: Digest; bytes?: Uint8Array }> {
-  const known = imageById(state, idOf(image));
-  return known === undefined ? await image.manifest() : { digest: known.manifest };
-}
-
-/** Makes an image's blobs part of the store. */
+/**
+ * Makes an image's blobs part of the store.
+ * @returns digests of its layers.
+ */
 async function adopt(
   session: IngestSession,
-  config: Image["config"],
-  manifest: Uint8Array,
-  layers: readonly IngestedBlob[],
-): Promise<void> {
-  for (const blob of [...layers, session.add(config.bytes), session.add(manifest)]) {
-    await blob.flushed;
-    session.adopt(blob, await blob.digest);
+  { named, blobs, manifest }: Pending & { manifest: ManifestToRecord },
+): Promise<Digest[]> {
+  const documents = [named.image.config.bytes, manifest.bytes, ...(named.index?.path ?? []).map(({ bytes }) => bytes)];
+  for (const bytes of documents) {
+    if (bytes === undefined) continue;
+    const document = session.add(bytes);
+    session.adopt(document, await document.digest);
   }
+  const digests: Digest[] = [];
+  for (const blob of blobs) {
+    const digest = await blob.digest;
+    // An image that is kept under the manifest it had needs the blobs that this one names, and no others.
+    if (manifest.bytes !== undefined || manifest.needs.has(digest)) session.adopt(blob, digest);
+    digests.push(digest);
+  }
+  return digests;
 }
 
-async function ingest(session: IngestSession, layer: Layer): Promise<IngestedBlob> {
-  const { digest } = await layer.descriptor();
-  const held = session.hold(digest);
-  if (held !== undefined) return held;
-  const source = layer.open();
-  const writer = session.create();
-  try {
-    const stream = Symbol.asyncIterator in source ? source : Bun.file(source.path).stream();
-    for await (const chunk of stream) writer.write(chunk);
-    return writer.finish();
-  } catch (error) {
-    writer.close();
-    throw error;
-  }
-}
-
-function checkDiffId(position: number, layer: Layer, actual: Digest): void {
-  if (actual !== layer.diffId) {
-    throw new InvalidParameter(
-      `invalid diffID for layer ${position}: expected "${layer.diffId}", got "${actual}"`,
-    );
-  }
-}
-
-function checkPlatform({ config }: Image): void {
+function checkPlatform({ config, isArtifact }: Image): void {
+  if (isArtifact === true) throw new InvalidParameter("this is an artifact, no image: it cannot be loaded");
   const os = config.value.os || "linux";
   if (os !== "linux") throw new InvalidParameter(`cannot load ${os} image on linux`);
+}
+
+/** What `load` tells of layers: when each begins and ends. */
+function loadMessages(report: Report): LayerWatch {
+  return ({ chainId }: ComingLayer, event: LayerEvent) => {
+    if (event.kind !== "extracting") return;
+    const { current, total } = event;
+    const id = chainId.slice("sha256:".length, "sha256:".length + 12);
+    report({ status: "Loading layer", id, progressDetail: { current, total } });
+  };
 }

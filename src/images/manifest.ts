@@ -31,6 +31,7 @@ export const mostLayers = 127;
 export interface Platform {
   architecture: string;
   os: string;
+  "os.version"?: string;
   variant?: string;
 }
 
@@ -113,6 +114,8 @@ export function parseManifest(bytes: Uint8Array, what = "manifest"): Manifest {
   const json = parseJson(bytes, what);
   if (json.at("schemaVersion").integer() !== 2)
     json.at("schemaVersion").fail("2: older manifests are not read");
+  // One document that reads as both kinds means one thing to one reader and another to the next (CVE-2021-41190).
+  if (!json.at("manifests").isAbsent) json.fail("a manifest: it lists manifests, as an index does");
   const layers = json.at("layers").optional((value) => value.array(mostLayers)) ?? [];
   return defined({
     schemaVersion: 2 as const,
@@ -126,6 +129,9 @@ export function parseManifest(bytes: Uint8Array, what = "manifest"): Manifest {
 /** @throws InvalidParameter */
 export function parseIndex(bytes: Uint8Array, what = "index.json"): Index {
   const json = parseJson(bytes, what);
+  if (!json.at("layers").isAbsent || !json.at("config").isAbsent) {
+    json.fail("an index: it names a config or layers, as a manifest does");
+  }
   return {
     schemaVersion: 2,
     mediaType: json.at("mediaType").optional((value) => value.string()) ?? mediaTypes.index,
@@ -173,15 +179,17 @@ function parseDescriptor(json: JsonReader): Descriptor {
     mediaType: json.at("mediaType").optional((value) => value.string()) ?? "",
     digest: digestField(json.at("digest")),
     size,
-    platform: json.at("platform").optional(parsePlatform),
+    platform: json.at("platform").optional(parsePlatformObject),
     annotations: json.at("annotations").optional((value) => value.stringMap()),
   });
 }
 
-function parsePlatform(json: JsonReader): Platform {
+/** @throws InvalidParameter */
+export function parsePlatformObject(json: JsonReader): Platform {
   return defined({
     architecture: json.at("architecture").optional((value) => value.string()) ?? "",
     os: json.at("os").optional((value) => value.string()) ?? "",
+    "os.version": json.at("os.version").optional((value) => value.string()),
     variant: json.at("variant").optional((value) => value.string()),
   });
 }

@@ -5,6 +5,9 @@ export interface ProgressMessage {
   status?: string;
   id?: string;
   progressDetail?: { current?: number; total?: number };
+  /** The bar, as text. */
+  progress?: string;
+  aux?: unknown;
 }
 
 export type Report = (message: ProgressMessage) => void;
@@ -34,7 +37,8 @@ export async function* progressOf(
   running.catch(() => undefined);
   try {
     for (;;) {
-      yield* queue.splice(0);
+      // More may have been reported, and the work have ended, while the reader was busy with these.
+      while (queue.length > 0) yield* queue.splice(0);
       if (ended) break;
       await wake.promise;
       wake = Promise.withResolvers<void>();

@@ -2,6 +2,9 @@
 import { NotFound } from "../core/errors.ts";
 import type { ChainId, DiffId, Digest, ImageId } from "../core/ids.ts";
 import type { State } from "../state/state.ts";
+import { parseJson } from "./json.ts";
+import { type Platform, parsePlatformObject } from "./manifest.ts";
+import { detectHostPlatform, matchPlatform } from "./platform.ts";
 import {
   canonicalForm,
   describeSpecifier,
@@ -25,6 +28,8 @@ export interface ImageRecord {
   /** Canonical references, sorted. */
   tags: string[];
   repoDigests: string[];
+  /** Names of indexes that lead to it, also those whose tag or digest stands for another platform; sorted. */
+  variantOf: string[];
   /** Bottom first. */
   chainIds: ChainId[];
 }
@@ -37,6 +42,22 @@ export interface LayerRecord {
   size: number;
 }
 
+/** One platform of an index that is here. */
+export interface IndexedImage {
+  /** Digest of its manifest, as the index has it. */
+  readonly manifest: Digest;
+  /** As the index has it; from the config where the index says nothing. */
+  readonly platform: Platform;
+  readonly imageId: ImageId;
+}
+
+export interface Variants {
+  /** Digest of the index. */
+  readonly index: Digest;
+  /** In the order in which their manifests were recorded. */
+  readonly images: readonly IndexedImage[];
+}
+
 interface ImageRow {
   id: string;
   manifest: string;
@@ -46,6 +67,7 @@ interface ImageRow {
   size: number;
   tags: string;
   repo_digests: string;
+  variant_of: string;
   chain_ids: string;
 }
 
@@ -53,6 +75,8 @@ const selectImages = `
   SELECT i.*,
     (SELECT json_group_array(reference) FROM (SELECT reference FROM tags WHERE image_id = i.id ORDER BY 1)) AS tags,
     (SELECT json_group_array(reference) FROM (SELECT reference FROM repo_digests WHERE image_id = i.id ORDER BY 1)) AS repo_digests,
+    (SELECT json_group_array(reference) FROM (SELECT DISTINCT x.reference FROM variants v
+      JOIN indexes x ON x.digest = v.index_digest WHERE v.image_id = i.id ORDER BY 1)) AS variant_of,
     (SELECT json_group_array(chain_id) FROM
       (SELECT chain_id FROM image_layers WHERE image_id = i.id ORDER BY position)) AS chain_ids
   FROM images i`;
@@ -115,15 +139,39 @@ export function childrenOf(state: State, id: ImageId): ImageId[] {
   return rows.map((row) => row.id as ImageId);
 }
 
-/** Part of a transaction: gives a name to an image. @returns the image that had the name, if another had. */
+/**
+ * Part of a transaction: gives a tag to an image, and to it alone: for a name that leads to an index, `recordIndex`
+ * follows.
+ * @returns the image that had the name, if another had.
+ */
 export function setTag(state: State, name: string, id: ImageId, now: number): ImageId | undefined {
+  const before = setName(state, "tags", name, id);
+  state.db.query("UPDATE images SET last_tag_at = ?2 WHERE id = ?1").run(id, now);
+  return before;
+}
+
+/**
+ * Part of a transaction: notes that an image is known by a digest of a repository (canonical, without tag). For a
+ * digest that is an index's, `recordIndex` follows.
+ */
+export function setRepoDigest(state: State, name: string, id: ImageId): void {
+  setName(state, "repo_digests", name, id);
+}
+
+function setName(
+  state: State,
+  table: "tags" | "repo_digests",
+  name: string,
+  id: ImageId,
+): ImageId | undefined {
   const before = state.db
-    .query<{ image_id: string }, [string]>("SELECT image_id FROM tags WHERE reference = ?1")
+    .query<{ image_id: string }, [string]>(`SELECT image_id FROM ${table} WHERE reference = ?1`)
     .get(name);
   state.db
-    .query("INSERT INTO tags VALUES (?1, ?2) ON CONFLICT (reference) DO UPDATE SET image_id = ?2")
+    .query(`INSERT INTO ${table} VALUES (?1, ?2) ON CONFLICT (reference) DO UPDATE SET image_id = ?2`)
     .run(name, id);
-  state.db.query("UPDATE images SET last_tag_at = ?2 WHERE id = ?1").run(id, now);
+  // Its variants stay for a moment: `recordIndex` may name the same index again.
+  state.db.query("DELETE FROM indexes WHERE reference = ?1").run(name);
   return before === null || before.image_id === id ? undefined : (before.image_id as ImageId);
 }
 
@@ -131,6 +179,118 @@ export function setTag(state: State, name: string, id: ImageId, now: number): Im
 export function removeReference(state: State, name: string): void {
   state.db.query("DELETE FROM tags WHERE reference = ?1").run(name);
   state.db.query("DELETE FROM repo_digests WHERE reference = ?1").run(name);
+  state.db.query("DELETE FROM indexes WHERE reference = ?1").run(name);
+  dropUnnamed(state);
+}
+
+/**
+ * Part of a transaction, after `setTag` or `setRepoDigest` of the same name, and after `insertImage` of each image:
+ * the name leads to this index. Images of the same index that were recorded before stay. By itself the name stands
+ * for this machine's platform where that is here, else for the image that it was given to.
+ * The bytes of the index and of the manifests are in the content store by then.
+ * @param reference canonical: `docker.io/library/busybox:latest` or `docker.io/library/busybox@sha256:…`.
+ */
+export function recordIndex(
+  state: State,
+  reference: string,
+  index: { digest: Digest; images: readonly IndexedImage[] },
+): void {
+  state.db
+    .query("INSERT INTO indexes VALUES (?1, ?2) ON CONFLICT (reference) DO UPDATE SET digest = ?2")
+    .run(reference, index.digest);
+  for (const { manifest, platform, imageId } of index.images) {
+    state.db
+      .query(
+        `INSERT INTO variants VALUES (?1, ?2, ?3, ?4)
+           ON CONFLICT (index_digest, manifest) DO UPDATE SET platform = ?3, image_id = ?4`,
+      )
+      .run(index.digest, manifest, JSON.stringify(platform), imageId);
+  }
+  dropUnnamed(state);
+  const images = imagesOfIndex(state, index.digest);
+  const own = matchPlatform(
+    images.map(({ platform }) => platform),
+    detectHostPlatform(),
+  );
+  const preferred = own === undefined ? undefined : images[own]?.imageId;
+  if (preferred === undefined) return;
+  for (const table of ["tags", "repo_digests"]) {
+    state.db.query(`UPDATE ${table} SET image_id = ?2 WHERE reference = ?1`).run(reference, preferred);
+  }
+}
+
+/** The platforms that are here of a name (canonical); undefined for a name that leads to no index. */
+export function variantsOf(state: State, reference: string): Variants | undefined {
+  const row = state.db
+    .query<{ digest: string }, [string]>("SELECT digest FROM indexes WHERE reference = ?1")
+    .get(reference);
+  if (row === null) return undefined;
+  const index = row.digest as Digest;
+  return { index, images: imagesOfIndex(state, index) };
+}
+
+/** The platforms of an index that are here. */
+export function imagesOfIndex(state: State, index: Digest): IndexedImage[] {
+  return state.db
+    .query<{ manifest: string; platform: string; image_id: string }, [string]>(
+      "SELECT manifest, platform, image_id FROM variants WHERE index_digest = ?1 ORDER BY rowid",
+    )
+    .all(index)
+    .map((row) => ({
+      manifest: row.manifest as Digest,
+      platform: parsePlatformObject(parseJson(row.platform, "platform")),
+      imageId: row.image_id as ImageId,
+    }));
+}
+
+/** Names (canonical) that lead to an index. */
+export function namesOfIndex(state: State, index: Digest): string[] {
+  return state.db
+    .query<{ reference: string }, [string]>("SELECT reference FROM indexes WHERE digest = ?1")
+    .all(index)
+    .map(({ reference }) => reference);
+}
+
+/** Part of a transaction: one platform of an index is here no longer. */
+export function removeVariant(state: State, index: Digest, manifest: Digest): void {
+  state.db.query("DELETE FROM variants WHERE index_digest = ?1 AND manifest = ?2").run(index, manifest);
+}
+
+/** Part of a transaction: the image that a name is given to, without touching the index that it leads to. */
+export function standFor(state: State, name: string, id: ImageId): void {
+  for (const table of ["tags", "repo_digests"]) {
+    state.db.query(`UPDATE ${table} SET image_id = ?2 WHERE reference = ?1`).run(name, id);
+  }
+}
+
+/**
+ * Documents that are needed as long as the records stand: indexes, manifests and configs. The layers' blobs are those
+ * that the manifests name; a variant may have been recorded under another manifest than its image.
+ */
+export function referencedDocuments(state: State): {
+  indexes: Set<Digest>;
+  manifests: Set<Digest>;
+  configs: Set<Digest>;
+} {
+  const column = (sql: string) =>
+    new Set(
+      state.db
+        .query<{ digest: Digest }, []>(sql)
+        .all()
+        .map(({ digest }) => digest),
+    );
+  return {
+    indexes: column("SELECT DISTINCT digest FROM indexes"),
+    manifests: column(
+      "SELECT manifest AS digest FROM images UNION SELECT manifest AS digest FROM variants WHERE index_digest IN (SELECT digest FROM indexes)",
+    ),
+    configs: column("SELECT id AS digest FROM images"),
+  };
+}
+
+/** Variants of an index that no name leads to any more. */
+function dropUnnamed(state: State): void {
+  state.db.query("DELETE FROM variants WHERE index_digest NOT IN (SELECT digest FROM indexes)").run();
 }
 
 /** Part of a transaction: writes an image with its layers. A layer or image that is there already stays as it is. */
@@ -155,10 +315,20 @@ export function insertImage(
 
 /** Part of a transaction: forgets an image and its names; its layers stay until they are collected. */
 export function deleteImage(state: State, id: ImageId): void {
-  for (const table of ["tags", "repo_digests", "image_layers"]) {
+  for (const table of ["tags", "repo_digests", "variants", "image_layers"]) {
     state.db.query(`DELETE FROM ${table} WHERE image_id = ?1`).run(id);
   }
   state.db.query("DELETE FROM images WHERE id = ?1").run(id);
+}
+
+/** Also for a platform of an index whose tag stands for another platform. */
+export function hasTag({ tags, variantOf }: ImageRecord): boolean {
+  return tags.length > 0 || variantOf.some((name) => !name.includes("@"));
+}
+
+/** True for what no name leads to, be it as one platform of several. */
+export function isNameless(record: ImageRecord): boolean {
+  return record.tags.length + record.repoDigests.length + record.variantOf.length === 0;
 }
 
 /** Names as Docker shows them. Digest references are left out. */
@@ -188,6 +358,7 @@ function fromRow(row: ImageRow): ImageRecord {
     size: row.size,
     tags: stringsOf(row.tags),
     repoDigests: stringsOf(row.repo_digests),
+    variantOf: stringsOf(row.variant_of),
     chainIds: stringsOf(row.chain_ids) as ChainId[],
   };
 }

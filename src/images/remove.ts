@@ -1,6 +1,6 @@
 /** `rmi`: takes names away and, with the last of them, the image; then what nothing uses any more. */
 import { Conflict } from "../core/errors.ts";
-import { type ImageId, shortId } from "../core/ids.ts";
+import { type ChainId, type ImageId, shortId } from "../core/ids.ts";
 import type { ImageDeleteItem } from "../core/objects.ts";
 import { allContainers, type ContainerRecord } from "../state/containers.ts";
 import { appendEvent, ringBell } from "../state/events.ts";
@@ -17,7 +17,10 @@ import {
   findImage,
   type ImageRecord,
   imageById,
+  isNameless,
+  layerByChain,
   removeReference,
+  variantsOf,
 } from "./records.ts";
 import {
   canonicalForm,
@@ -34,7 +37,8 @@ export interface RemoveOptions {
 }
 
 /**
- * @returns what was untagged and deleted, in Docker's order: images, then layers, the uppermost first.
+ * @returns what was untagged and deleted, in Docker's order: an image, then the layers that went with it, the
+ *   uppermost first.
  * @throws NotFound; Conflict in Docker's words when a container, a child or another name is in the way.
  */
 export async function removeImage(
@@ -42,45 +46,97 @@ export async function removeImage(
   reference: string,
   options: RemoveOptions = {},
 ): Promise<ImageDeleteItem[]> {
-  const { state, content } = stores;
-  state.makeRoom();
+  stores.state.makeRoom();
   await repairImages(stores);
+  const { items } = await removeTogether(stores, (state) => {
+    const removal = new Removal(state, stores.content, options);
+    removal.run(reference);
+    return removal;
+  });
+  return items;
+}
+
+export interface Removed {
+  items: ImageDeleteItem[];
+  /** Bytes of the layers that went. */
+  freed: number;
+}
+
+/** Runs removals in one transaction, then collects what nothing needs any more. */
+export async function removeTogether(
+  stores: ImageStores,
+  work: (state: State) => Pick<Removal, "items" | "deleted">,
+): Promise<Removed> {
+  const { state, content } = stores;
   // The lock first: with it nobody unpacks a layer for an image that stands on the ones about to go.
   using _lock = await lock(state.instance, "images");
   using _session = content.openSession();
-  const items = state.transaction(() => {
-    const removal = new Removal(state, content, options);
-    removal.run(reference);
+  const { items, deleted } = state.transaction(() => {
+    const done = work(state);
     content.writeIndex(indexText(state, content));
-    return removal.items;
+    return done;
   });
   ringBell(state.instance);
-  if (!items.some((item) => "Deleted" in item)) return items;
+  if (deleted.length === 0) return { items: [...items], freed: 0 };
+  const sizes = new Map(
+    deleted.flatMap(({ chainIds }) => chainIds).map((id) => [id, layerByChain(state, id)?.size ?? 0]),
+  );
   const layers = await collect(stores);
-  return [...items, ...layers.map((chainId) => ({ Deleted: chainId }))];
+  const freed = layers.reduce((sum, chainId) => sum + (sizes.get(chainId) ?? 0), 0);
+  return { items: withLayers(items, deleted, layers), freed };
+}
+
+/** Each layer stands behind the last image that needed it. */
+function withLayers(
+  items: readonly ImageDeleteItem[],
+  deleted: readonly ImageRecord[],
+  layers: readonly ChainId[],
+): ImageDeleteItem[] {
+  const lastUser = new Map(deleted.flatMap(({ id, chainIds }) => chainIds.map((chainId) => [chainId, id])));
+  const layersOf = (id: string | undefined): ImageDeleteItem[] =>
+    layers.filter((chainId) => lastUser.get(chainId) === id).map((chainId) => ({ Deleted: chainId }));
+  const placed = items.flatMap((item): ImageDeleteItem[] =>
+    "Deleted" in item ? [item, ...layersOf(item.Deleted)] : [item],
+  );
+  return [...placed, ...layersOf(undefined)];
 }
 
 /** The part that is one transaction. Rules and words as in Docker's image service. */
-class Removal {
+export class Removal {
   readonly items: ImageDeleteItem[] = [];
+  /** As they were. */
+  readonly deleted: ImageRecord[] = [];
+  /** Platforms that a name which is gone had beside the one that it stood for. */
+  private readonly orphans = new Set<ImageId>();
   private readonly state: State;
   private readonly content: ContentStore;
   private readonly force: boolean;
   private readonly prune: boolean;
   private readonly containers: readonly ContainerRecord[];
 
-  constructor(state: State, content: ContentStore, options: RemoveOptions) {
+  constructor(
+    state: State,
+    content: ContentStore,
+    options: RemoveOptions,
+    containers: readonly ContainerRecord[] = allContainers(state),
+  ) {
     this.state = state;
     this.content = content;
     this.force = options.force ?? false;
     this.prune = !(options.noPrune ?? false);
-    this.containers = allContainers(state);
+    this.containers = containers;
   }
 
   run(reference: string): void {
     const image = findImage(this.state, reference);
     if (isIdOf(image, reference)) this.removeById(image);
     else this.removeByName(image, reference);
+    for (const id of this.orphans) {
+      const orphan = imageById(this.state, id);
+      if (orphan !== undefined && isNameless(orphan)) {
+        this.deleteAndPrune(id, { force: this.force, quiet: true });
+      }
+    }
   }
 
   private removeById(image: ImageRecord): void {
@@ -92,15 +148,20 @@ class Removal {
   }
 
   private removeByName(image: ImageRecord, reference: string): void {
-    const user = this.containers.find(({ imageId }) => imageId === image.id);
+    const name = withDefaultTag(parseReference(reference));
+    const canonical = canonicalForm(name.digest === undefined ? name : { ...name, tag: undefined });
+    const affected = new Set([
+      image.id,
+      ...(variantsOf(this.state, canonical)?.images ?? []).map(({ imageId }) => imageId),
+    ]);
+    const user = this.containers.find(({ imageId }) => affected.has(imageId));
     if (!this.force && isSingleReference(image) && user !== undefined) {
       throw new Conflict(
         `conflict: unable to remove repository reference ${JSON.stringify(reference)} (must force) - ` +
-          `container ${shortId(user.id)} is using its referenced image ${shortId(image.id)}`,
+          `container ${shortId(user.id)} is using its referenced image ${shortId(user.imageId)}`,
       );
     }
-    const name = withDefaultTag(parseReference(reference));
-    this.untag(image, canonicalForm(name.digest === undefined ? name : { ...name, tag: undefined }));
+    this.untag(image, canonical);
     const repository = repositoryOf(name);
     const rest = this.reload(image);
     const inRepository = (canonical: string) => repositoryOf(parseReference(canonical)) === repository;
@@ -108,8 +169,7 @@ class Removal {
     if (name.digest === undefined && !rest.tags.some(inRepository)) {
       for (const digest of rest.repoDigests.filter(inRepository)) this.untag(image, digest);
     }
-    const { tags, repoDigests } = this.reload(image);
-    if (tags.length + repoDigests.length === 0) {
+    if (isNameless(this.reload(image))) {
       this.deleteAndPrune(image.id, { force: this.force, quiet: true });
     }
   }
@@ -135,6 +195,7 @@ class Removal {
     this.untagAll(image);
     appendEvent(this.state, this.event("delete", image));
     deleteImage(this.state, id);
+    this.deleted.push(image);
     this.items.push({ Deleted: id });
     if (this.prune && image.parent !== undefined) {
       this.deleteAndPrune(image.parent, { force: false, quiet: true });
@@ -166,6 +227,9 @@ class Removal {
   }
 
   private untag(image: ImageRecord, canonical: string): void {
+    for (const { imageId } of variantsOf(this.state, canonical)?.images ?? []) {
+      if (imageId !== image.id) this.orphans.add(imageId);
+    }
     removeReference(this.state, canonical);
     appendEvent(this.state, this.event("untag", image));
     this.items.push({ Untagged: familiarOfCanonical(canonical) });

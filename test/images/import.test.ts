@@ -64,7 +64,7 @@ const refused: [what: string, bytes: Uint8Array, request: ImportRequest, message
   ["a bad name", root, { reference: "Bad" }, /must be lowercase$/],
   ["a digest as a name", root, { reference: `x@sha256:${"0".repeat(64)}` }, "cannot import digest reference"],
   ["an unknown instruction", root, { changes: ["RUN true"] }, "RUN is not a valid change command"],
-  ["a bad platform", root, { platform: "linux" }, /invalid platform/],
+  ["a bad platform", root, { platform: "linux/a/b/c" }, "cannot parse platform specifier"],
   ["a tar that is cut short", root.subarray(0, 1200), {}, /unexpected EOF/],
   ["what is no tar", Buffer.from("no tar ".repeat(300)), {}, /./],
 ];

@@ -26,10 +26,7 @@ const plain = { layers, tags: ["interop:1", "localhost:5000/x/interop:2"], confi
 const { id } = buildImage(plain);
 
 async function save(store: TestStore, path: string, ...references: string[]): Promise<void> {
-  await Bun.write(
-    path,
-    Buffer.concat(await Array.fromAsync(saveImages(store.state, store.content, references))),
-  );
+  await Bun.write(path, Buffer.concat(await Array.fromAsync(saveImages(store, references))));
 }
 
 async function run(...command: string[]): Promise<string> {

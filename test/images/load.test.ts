@@ -1,10 +1,11 @@
 import { expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { imageHistory } from "../../src/images/history.ts";
 import { inspectImage } from "../../src/images/inspect.ts";
 import { listImages } from "../../src/images/list.ts";
+import { loadImages } from "../../src/images/load.ts";
 import { resolveImage } from "../../src/images/resolve.ts";
 import { lastEventId } from "../../src/state/events.ts";
 import {
@@ -14,6 +15,7 @@ import {
   load,
   sha256,
   snapshotDirectories,
+  streamOf,
   testStore,
 } from "./support.ts";
 import { type TarFile, tar } from "./tar.ts";
@@ -245,51 +247,57 @@ function ociImage(architecture: string): {
   return { manifest, config, blobs: [manifest, config, packed] };
 }
 
-test("of an OCI index the image for this machine is taken, and its manifest kept to the byte", async () => {
-  await using store = testStore();
+/** Three platforms, one of them this machine's, in a named index. */
+function severalPlatforms() {
   const own = process.arch === "x64" ? "amd64" : process.arch;
   const images = ["s390x", own, "riscv64"].map((architecture) => ({
     architecture,
     ...ociImage(architecture),
   }));
-  const inner = JSON.stringify({
+  const index = JSON.stringify({
     schemaVersion: 2,
     mediaType: ociTypes.index,
     manifests: images.map(({ architecture, manifest }) =>
       descriptor(ociTypes.manifest, manifest, { platform: { os: "linux", architecture } }),
     ),
   });
-  const root = descriptor(ociTypes.index, inner, {
+  const root = descriptor(ociTypes.index, index, {
     annotations: {
       "io.containerd.image.name": "ghcr.io/some/app:v1",
       "org.opencontainers.image.ref.name": "v1",
     },
   });
-  const archive = ociArchive([root], [inner, ...images.flatMap(({ blobs }) => blobs)]);
+  return { own, index, archive: ociArchive([root], [index, ...images.flatMap(({ blobs }) => blobs)]) };
+}
+
+test("of an OCI index all platforms are taken; the name stands for this machine's", async () => {
+  await using store = testStore();
+  const { own, index, archive } = severalPlatforms();
   expect(await load(store, archive)).toEqual(["Loaded image: ghcr.io/some/app:v1"]);
-  const image = await inspectImage(store, "ghcr.io/some/app:v1");
-  expect(image.Architecture).toBe(own);
-  const manifest = images.find(({ architecture }) => architecture === own)?.manifest ?? "";
-  expect(existsSync(join(store.content.path, "blobs/sha256", sha256(manifest)))).toBe(true);
+  expect((await inspectImage(store, "ghcr.io/some/app:v1")).Architecture).toBe(own);
+  for (const architecture of ["s390x", "riscv64"]) {
+    const image = await inspectImage(store, "ghcr.io/some/app:v1", { platform: `linux/${architecture}` });
+    expect(image.Architecture).toBe(architecture);
+    expect(image.RepoTags).toEqual(["ghcr.io/some/app:v1"]);
+  }
+  // The index is kept to the byte, and index.json leads to it.
+  expect(readFileSync(join(store.content.path, "blobs/sha256", sha256(index)), "utf8")).toBe(index);
   expect(JSON.parse(readFileSync(join(store.content.path, "index.json"), "utf8")).manifests).toEqual([
-    expect.objectContaining({ digest: `sha256:${sha256(manifest)}`, mediaType: ociTypes.manifest }),
+    expect.objectContaining({ digest: `sha256:${sha256(index)}`, mediaType: ociTypes.index }),
   ]);
-  // Manifest, config and layer of one image.
-  expect(store.content.list()).toHaveLength(3);
 });
 
-test("an OCI index without an image for this machine is refused", async () => {
+test("of an OCI index only the platforms that are asked for are taken", async () => {
   await using store = testStore();
-  const { manifest, blobs } = ociImage("s390x");
-  const inner = JSON.stringify({
-    schemaVersion: 2,
-    manifests: [
-      descriptor(ociTypes.manifest, manifest, { platform: { os: "linux", architecture: "s390x" } }),
-    ],
-  });
+  const { archive } = severalPlatforms();
+  const options = { quiet: true, platforms: ["linux/s390x"] };
+  await Array.fromAsync(loadImages(store, streamOf(archive), options));
+  expect((await inspectImage(store, "ghcr.io/some/app:v1")).Architecture).toBe("s390x");
+  // The index, and manifest, config and layer of one image.
+  expect(store.content.list()).toHaveLength(4);
   await expect(
-    load(store, ociArchive([descriptor(ociTypes.index, inner)], [inner, ...blobs])),
-  ).rejects.toThrow(/^no matching manifest for linux\/\w+ in the manifest list entries$/);
+    Array.fromAsync(loadImages(store, streamOf(archive), { platforms: ["linux/mips64"] })),
+  ).rejects.toThrow("no matching manifest for linux/mips64 in the manifest list entries");
 });
 
 test("a name in an OCI annotation may be a full name; a mere tag names nothing", async () => {

@@ -163,9 +163,10 @@ test("an image that others were built on stays, and goes with the last of them i
   expect(await removeImage(store, "child:1", { noPrune: false })).toMatchObject([
     { Untagged: "child:1" },
     { Deleted: buildImage(child).id },
+    // The layer that only the child had, then what it stood on.
+    { Deleted: expect.stringMatching(/^sha256:/) },
     { Deleted: parentId },
-    {},
-    {},
+    { Deleted: buildImage(child).diffIds[0] },
   ]);
   await expectEmpty(store);
 });

@@ -21,7 +21,7 @@ const one = { layers: [shared, fileLayer("one", "1")], tags: ["one:1", "one:late
 const two = { layers: [shared, fileLayer("two", "2")], tags: ["two:1"] };
 
 async function save(store: TestStore, ...references: string[]): Promise<Buffer> {
-  return Buffer.concat(await Array.fromAsync(saveImages(store.state, store.content, references)));
+  return Buffer.concat(await Array.fromAsync(saveImages(store, references)));
 }
 
 function json(members: Map<string, Buffer>, name: string): unknown {
@@ -103,16 +103,14 @@ for (const [name, pack] of [
 test("an image that is not there is told before anything is written", async () => {
   await using store = testStore();
   await load(store, dockerArchive(two));
-  await expect(saveImages(store.state, store.content, ["two:1", "none"]).next()).rejects.toThrow(
-    "No such image: none:latest",
-  );
+  await expect(saveImages(store, ["two:1", "none"]).next()).rejects.toThrow("No such image: none:latest");
 });
 
 test("an image that is removed while it is being saved is saved whole", async () => {
   await using here = testStore();
   await using there = testStore();
   await load(here, dockerArchive(two));
-  const chunks = saveImages(here.state, here.content, ["two:1"]);
+  const chunks = saveImages(here, ["two:1"]);
   const parts = [(await chunks.next()).value ?? new Uint8Array()];
   await removeImage(here, "two:1");
   expect(here.content.list()).toEqual([]);

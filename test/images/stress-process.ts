@@ -20,7 +20,7 @@ const acts: (() => Promise<unknown>)[] = [
   () => Array.fromAsync(loadImages(stores, Bun.file(archives[random(archives.length)] ?? "").stream())),
   () => removeImage(stores, `stress:${random(3)}`, { force: random(2) === 0 }),
   async () => tagImage(stores, `stress:${random(3)}`, `stress:${random(3)}`),
-  () => Array.fromAsync(saveImages(state, stores.content, [`stress:${random(3)}`])),
+  () => Array.fromAsync(saveImages(stores, [`stress:${random(3)}`])),
   () => listImages(stores),
 ];
 

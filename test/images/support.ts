@@ -116,7 +116,7 @@ export function fileLayer(name: string, data: Uint8Array | string): Buffer {
 
 /** Nothing is here: no records, no blobs, no snapshots, no session. */
 export async function expectEmpty(stores: ImageStores): Promise<void> {
-  for (const table of ["images", "tags", "layers", "image_layers", "snapshots"]) {
+  for (const table of ["images", "tags", "indexes", "variants", "layers", "image_layers", "snapshots"]) {
     expect([table, stores.state.db.query(`SELECT * FROM ${table}`).all()]).toEqual([table, []]);
   }
   expect(stores.content.list()).toEqual([]);

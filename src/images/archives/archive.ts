@@ -49,16 +49,12 @@ export class Archive {
     return readWhole(file.path);
   }
 
-  /**
-   * A blob of an OCI layout by its digest.
-   * @throws InvalidParameter when it is missing or its content has another digest. Large blobs are checked by the
-   * caller, who awaits their digest anyway.
-   */
-  blob(digest: Digest): IngestedBlob {
-    return this.get(blobName(digest));
+  /** A blob of an OCI layout, if the archive holds it. */
+  findBlob(digest: Digest): IngestedBlob | undefined {
+    return this.find(blobName(digest));
   }
 
-  /** A small blob, checked. */
+  /** A small blob's bytes; the digest is the caller's to check. */
   readBlob(digest: Digest): Buffer {
     return this.read(blobName(digest));
   }

@@ -8,23 +8,24 @@ import { type Descriptor, mediaTypes } from "../manifest.ts";
 
 /** A layer that the archive names by path alone: its descriptor is made from what the file is. */
 export function layerOfFile(file: IngestedBlob, diffId: DiffId): Layer {
+  // Now: the store moves the file when it adopts it.
+  const mediaType = mediaTypeOf(file);
   return {
     diffId,
-    descriptor: async () => ({ mediaType: mediaTypeOf(file), digest: await file.digest, size: file.size }),
+    descriptor: async () => ({ mediaType, digest: await file.digest, size: file.size }),
     open: () => ({ path: file.path }),
     ingested: file,
   };
 }
 
 /** A layer that a manifest describes. @throws InvalidParameter when the file's size is another. */
-export function layerOfDescriptor(descriptor: Descriptor, file: IngestedBlob, diffId: DiffId): Layer {
+export function layerOfDescriptor(descriptor: Descriptor, file: IngestedBlob): Omit<Layer, "diffId"> {
   if (file.size !== descriptor.size) {
     throw new InvalidParameter(
       `invalid archive: blob ${descriptor.digest} has ${file.size} bytes, its descriptor says ${descriptor.size}`,
     );
   }
   return {
-    diffId,
     descriptor: async () => {
       const digest = await file.digest;
       if (digest !== descriptor.digest) {

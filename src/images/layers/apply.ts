@@ -2,8 +2,8 @@
 import { type Digest, parseDigest } from "../../core/ids.ts";
 import type { LayerTarget } from "../../storage/snapshotter.ts";
 import { hashInBackground } from "./background-hash.ts";
-import { chunkSize, isFileRange, RangeReader } from "./byte-source.ts";
-import { decompress, detectFileCompression } from "./compression.ts";
+import { isFileRange, RangeReader } from "./byte-source.ts";
+import { type Compression, decompress, detectFileCompression } from "./compression.ts";
 import { LayerRoot } from "./layer-root.ts";
 import type { ByteSource, FileRange } from "./tar-entry.ts";
 import { TarParser } from "./tar-parser.ts";
@@ -19,10 +19,14 @@ export type { LayerLimits } from "./unpacker.ts";
 export const defaultLayerLimits: LayerLimits = { entries: 1_000_000, bytes: 2 ** 44 };
 
 export interface ApplyOptions {
-  /** Also hash the uncompressed stream. */
-  hash?: boolean;
+  /** Also hash the uncompressed stream: always, or only of a compressed layer (a plain one's blob is hashed anyway). */
+  hash?: boolean | "compressed";
   limits?: LayerLimits;
   signal?: AbortSignal;
+  /** The layers below are not here yet; `implied` tells what is to be taken over from them (`settleImplied`). */
+  isAlone?: boolean;
+  /** The umask of this thread is 0: modes need not be set again. */
+  makesExactModes?: boolean;
 }
 
 export interface AppliedLayer {
@@ -33,6 +37,9 @@ export interface AppliedLayer {
   entries: number;
   /** Bytes of the uncompressed tar. */
   tarSize: number;
+  compression: Compression;
+  /** With `isAlone`: directories that still lack the attributes that the layers below have for them. */
+  implied: readonly string[];
 }
 
 /**
@@ -46,19 +53,24 @@ export async function applyLayer(
   target: LayerTarget,
   options: ApplyOptions = {},
 ): Promise<AppliedLayer> {
-  using root = new LayerRoot(target);
+  using root = new LayerRoot(target, options);
   const unpacker = new Unpacker(root, options.limits ?? defaultLayerLimits);
   const parser = new TarParser(unpacker);
-  using hash = options.hash === true ? openHash(source) : undefined;
+  const isPlain = isPlainFile(source);
+  const decompressed = isPlain ? undefined : await decompress(source, options);
+  const compression = decompressed?.compression ?? "none";
+  using hash =
+    options.hash === true || (options.hash === "compressed" && compression !== "none")
+      ? openHash(source)
+      : undefined;
   const take = (chunk: Uint8Array) => {
     hash?.update(chunk);
     parser.push(chunk);
   };
   try {
-    if (isPlainFile(source)) await readPlain(source, take, options.signal);
-    else {
-      const { stream } = await decompress(source, options);
-      for await (const chunk of stream) {
+    if (isPlain) await readPlain(source, take, options.signal);
+    else if (decompressed !== undefined) {
+      for await (const chunk of decompressed.stream) {
         options.signal?.throwIfAborted();
         take(chunk);
       }
@@ -73,6 +85,8 @@ export async function applyLayer(
     size: unpacker.size,
     entries: unpacker.entries,
     tarSize: parser.position,
+    compression,
+    implied: root.implied,
   };
 }
 
@@ -112,7 +126,9 @@ function openHash(source: ByteSource): StreamHash {
 }
 
 /** Other work of this process gets a turn after so many chunks. */
-const chunksBetweenTurns = 16;
+const chunksBetweenTurns = 32;
+/** What is read stays in the processor's cache until it is written. */
+const readSize = 1 << 18;
 
 async function readPlain(
   source: FileRange,
@@ -120,7 +136,7 @@ async function readPlain(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   using reader = new RangeReader(source);
-  const buffer = new Uint8Array(chunkSize);
+  const buffer = new Uint8Array(readSize);
   for (let count = 1; ; count += 1) {
     const chunk = reader.read(buffer);
     if (chunk.length === 0) return;

@@ -17,6 +17,7 @@ import {
   nodeType,
   readSymlinkAt,
   setTimesAt,
+  statusAt,
   tryStatusAt,
 } from "../../linux/nodes.ts";
 import {
@@ -40,6 +41,14 @@ const cachedParents = 128;
 const mostSymlinks = 40;
 const impliedMode = 0o755;
 const whiteoutDevice = deviceNumber(0, 0);
+const setGroupId = 0o2000;
+
+export interface LayerRootOptions {
+  /** The layers below are not here yet: directories that this one implies are listed instead (`implied`). */
+  isAlone?: boolean;
+  /** The umask of this thread is 0. */
+  makesExactModes?: boolean;
+}
 
 export class LayerRoot implements Disposable {
   readonly fd: number;
@@ -53,12 +62,46 @@ export class LayerRoot implements Disposable {
   readonly #times = new Map<string, { atime: bigint; mtime: bigint }>();
   /** With whiteouts by deletion: what this layer wrote itself and its whiteouts must leave alone. */
   readonly #written: Set<string> | undefined;
+  readonly #isAlone: boolean;
+  readonly #implied = new Set<string>();
+  readonly #makesExactModes: boolean;
+  /** A directory with the setgid bit was seen: what is made in one gets its group. */
+  #inheritsGroup: boolean;
 
-  constructor(target: LayerTarget) {
+  constructor(target: LayerTarget, options: LayerRootOptions = {}) {
     this.fd = openDirectory(target.path);
     this.#whiteouts = target.whiteouts;
     this.#written = target.whiteouts === "delete" ? new Set() : undefined;
     this.#lowerPaths = target.whiteouts === "overlay" ? (target.lower ?? []) : [];
+    this.#isAlone = options.isAlone === true;
+    this.#makesExactModes = options.makesExactModes === true;
+    // Where the tree below is copied in, its directories are not looked through for such bits.
+    this.#inheritsGroup = target.whiteouts === "delete" || (statusAt(this.fd, ".").mode & setGroupId) !== 0;
+    if (this.#isAlone) this.#implied.add("");
+  }
+
+  /**
+   * Directories whose mode, owner and times are still to be taken from the layers below ("" for the root), for a
+   * layer that was unpacked without them: see `settleImplied`.
+   */
+  get implied(): readonly string[] {
+    return [...this.#implied];
+  }
+
+  /** True when what this process makes has its own user and group: root's. */
+  get makesRootsFiles(): boolean {
+    return !this.#inheritsGroup;
+  }
+
+  /** True when the mode that is given to open(2) and mkdir(2) is the mode that the file has. */
+  get makesExactModes(): boolean {
+    return this.#makesExactModes && !this.#inheritsGroup;
+  }
+
+  /** A directory entry of the archive has been given its attributes. */
+  markNamed(path: string, mode: number): void {
+    if ((mode & setGroupId) !== 0) this.#inheritsGroup = true;
+    if (this.#isAlone) this.#implied.delete(path);
   }
 
   [Symbol.dispose](): void {
@@ -143,20 +186,22 @@ export class LayerRoot implements Disposable {
   /**
    * A directory of this name, made unless it is there. What else had the name goes; where that was a whiteout of
    * this layer, the new directory hides what lies below.
+   * @returns true when it was made, with `mode` (less the umask).
    */
-  makeDirectory(parent: number, path: string, base: string): void {
+  makeDirectory(parent: number, path: string, base: string, mode = 0o700): boolean {
     try {
-      makeDirectoryAt(parent, base, 0o700);
-      return;
+      makeDirectoryAt(parent, base, mode);
+      return true;
     } catch (error) {
       if (!hasErrno(error, "EEXIST")) throw error;
     }
     const status = tryStatusAt(parent, base);
-    if (status !== undefined && isDirectory(status)) return;
+    if (status !== undefined && isDirectory(status)) return false;
     const hides = status !== undefined && isWhiteout(status);
     this.clear(parent, path, base);
-    makeDirectoryAt(parent, base, 0o700);
+    makeDirectoryAt(parent, base, mode);
     if (hides && this.#whiteouts === "overlay") this.#makeOpaque(parent, base);
+    return true;
   }
 
   /** `.wh.<name>`: what lower layers have at `path` is gone; what this layer wrote there itself stays. */
@@ -237,6 +282,7 @@ export class LayerRoot implements Disposable {
     if (isWhiteout(status) && this.#whiteouts === "overlay") {
       this.makeDirectory(directory, path, base);
       changeModeAt(directory, base, impliedMode);
+      this.#implied.delete(path);
       return undefined;
     }
     if (isDirectory(status)) return undefined;
@@ -247,6 +293,7 @@ export class LayerRoot implements Disposable {
   #makeImplied(directory: number, path: string, base: string): void {
     makeDirectoryAt(directory, base, 0o700);
     this.markWritten(path);
+    if (this.#isAlone) this.#implied.add(path);
     this.#lower ??= new OverlayStack(this.#lowerPaths);
     const below = this.#lower.find(path);
     if (below === undefined || !isDirectory(below)) {
@@ -255,6 +302,7 @@ export class LayerRoot implements Disposable {
     }
     changeOwnerAt(directory, base, below.uid, below.gid);
     changeModeAt(directory, base, below.mode & 0o7777);
+    if ((below.mode & setGroupId) !== 0) this.#inheritsGroup = true;
     this.setDirectoryTimes(path, below.atime, below.mtime);
   }
 

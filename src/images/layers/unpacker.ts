@@ -64,7 +64,8 @@ export class Unpacker implements TarSink {
 
   entry(entry: TarEntry): void {
     this.entries += 1;
-    this.size += entry.size;
+    // As Docker counts: a symlink is as long as its target.
+    this.size += entry.type === "symlink" ? Buffer.byteLength(entry.linkName) : entry.size;
     if (this.entries > this.#limits.entries) {
       throw new InvalidParameter(`the layer holds more than ${this.#limits.entries} entries`);
     }
@@ -100,10 +101,11 @@ export class Unpacker implements TarSink {
     try {
       // A hole at the end, which nothing was written into.
       if (this.#fileEnd < entry.size) truncate(fd, entry.size);
-      changeOwner(fd, entry.uid, entry.gid);
-      changeMode(fd, entry.mode);
+      const hasOwner = this.#isMadeFor(entry);
+      if (!hasOwner) changeOwner(fd, entry.uid, entry.gid);
+      if (!hasOwner || !this.#isMadeWith(entry.mode)) changeMode(fd, entry.mode);
       // After chown, which clears security.capability.
-      setXattrs(fd, entry);
+      if (entry.xattrs.size > 0) setXattrs(fd, entry);
       setTimes(fd, entry.atime ?? entry.mtime, entry.mtime);
     } catch (error) {
       throw named(error, entry);
@@ -124,21 +126,29 @@ export class Unpacker implements TarSink {
       if (entry.type !== "directory")
         throw new InvalidParameter(`invalid path: ${quote(entry.name)} is the root`);
       this.#attributes(entry, this.#root.fd, ".");
+      this.#root.markNamed("", entry.mode);
       this.#root.setDirectoryTimes("", entry.atime ?? entry.mtime, entry.mtime);
       return;
     }
     const parent = this.#root.parent(parentPath);
     this.#root.markWritten(path);
     switch (entry.type) {
-      case "file":
-        this.#file = this.#replacing(parent, path, base, () => openAt(parent, base, newFile, 0o600));
+      case "file": {
+        // What is not root's gets its mode when it has its owner: nobody else may be let in before.
+        const mode = this.#isMadeFor(entry) && this.#isMadeWith(entry.mode) ? entry.mode : 0o600;
+        this.#file = this.#replacing(parent, path, base, () => openAt(parent, base, newFile, mode));
         this.#fileEnd = 0;
         return;
-      case "directory":
-        this.#root.makeDirectory(parent, path, base);
-        this.#attributes(entry, parent, base);
+      }
+      case "directory": {
+        const isExact = this.#isMadeFor(entry) && this.#isMadeWith(entry.mode);
+        const isNew = this.#root.makeDirectory(parent, path, base, isExact ? entry.mode : 0o700);
+        if (!isNew || !isExact) this.#attributes(entry, parent, base);
+        else if (entry.xattrs.size > 0) setXattrs(descriptorPath(parent, base), entry);
+        this.#root.markNamed(path, entry.mode);
         this.#root.setDirectoryTimes(path, entry.atime ?? entry.mtime, entry.mtime);
         return;
+      }
       case "hard-link":
         this.#link(entry, parent, path, base);
         return;
@@ -195,6 +205,16 @@ export class Unpacker implements TarSink {
     }
     this.#root.clear(parent, path, base);
     return make();
+  }
+
+  /** True when what this process makes belongs to whom the entry names. */
+  #isMadeFor(entry: TarEntry): boolean {
+    return entry.uid === 0 && entry.gid === 0 && this.#root.makesRootsFiles;
+  }
+
+  /** True when open(2) and mkdir(2) give this mode themselves. */
+  #isMadeWith(mode: number): boolean {
+    return mode <= 0o777 && this.#root.makesExactModes;
   }
 
   #attributes(entry: TarEntry, parent: number, base: string): void {

@@ -1,0 +1,476 @@
+/**
+ * Brings the layers of images into the local store: fetched side by side, each unpacked while it comes in, committed
+ * from the bottom up. What it has committed is leased (leases.ts) until the image is recorded.
+ */
+import { Conflict, InvalidParameter } from "../../core/errors.ts";
+import { faultPoint } from "../../core/fault.ts";
+import type { ChainId, Digest } from "../../core/ids.ts";
+import { lock } from "../../state/locks.ts";
+import { rebase, unpacksAlone } from "../../storage/rebase.ts";
+import type { ImageStores } from "../collect.ts";
+import type { IngestSession } from "../content.ts";
+import type { Image, Layer } from "../image.ts";
+import type { IngestedBlob } from "../ingest.ts";
+import { chunksOf, isFileRange } from "../layers/byte-source.ts";
+import { settleImplied } from "../layers/implied.ts";
+import { lease, unpackKey } from "../leases.ts";
+import { chainIdsOf, type Descriptor } from "../manifest.ts";
+import { type LayerRecord, layerByChain } from "../records.ts";
+import { isKnownPair } from "./compressed-layers.ts";
+import { digestOfFile, type FetchWatch, fetchBlob, holdWhole, type OpenBlob } from "./fetch-blob.ts";
+import { Limit } from "./limit.ts";
+import type { UnpackedLayer } from "./messages.ts";
+import { LayerPool, type RunningUnpack, smallLayer } from "./layer-pool.ts";
+import type { ComingLayer, LayerEvent, LayerWatch } from "./watch.ts";
+
+export interface IncomingOptions {
+  /** Opens a blob from any offset on; without it a layer's own stream is read from its start. */
+  fetch?: ((layer: Layer, descriptor: Descriptor) => OpenBlob) | undefined;
+  /** Layers that are fetched at the same time; 3 when absent, as in Docker. */
+  parallel?: number | undefined;
+  watch: LayerWatch;
+  signal: AbortSignal;
+}
+
+export interface CameIn {
+  /** One for each layer, bottom first; of the same session. */
+  readonly blobs: readonly IngestedBlob[];
+  readonly layers: readonly LayerRecord[];
+}
+
+const fetchesAtOnce = 3;
+/** The other thread is told of so many new bytes at once. */
+const growStep = 1 << 19;
+/** How long to wait for another process to put a layer in place that it has fetched. Milliseconds. */
+const patience = 3000;
+
+/** All images of one command. To be disposed of, which ends its threads. */
+export class Incoming implements Disposable {
+  readonly #stores: ImageStores;
+  readonly #session: IngestSession;
+  readonly #options: IncomingOptions;
+  readonly #pool = new LayerPool();
+  readonly #limit: Limit;
+  /** What this command has put in place itself. */
+  readonly committed = new Map<ChainId, LayerRecord>();
+  readonly #blobs = new Map<Digest, IngestedBlob>();
+
+  constructor(stores: ImageStores, session: IngestSession, options: IncomingOptions) {
+    this.#stores = stores;
+    this.#session = session;
+    this.#options = options;
+    this.#limit = new Limit(options.parallel ?? fetchesAtOnce);
+  }
+
+  [Symbol.dispose](): void {
+    this.#pool[Symbol.dispose]();
+  }
+
+  /**
+   * Brings in all layers of one image. When it throws, nothing of it works any more, and what it has committed goes
+   * with the session.
+   * @throws InvalidParameter for layers that are damaged or not what they are said to be; LinuxError ENOSPC; what the
+   *   source throws.
+   */
+  async bringIn(image: Image): Promise<CameIn> {
+    const chainIds = chainIdsOf(image.config.value.rootfs.diff_ids);
+    await this.#leaseAll(chainIds);
+    const stop = new AbortController();
+    const signal = AbortSignal.any([this.#options.signal, stop.signal]);
+    const coming = await Promise.all(
+      chainIds.map((chainId, position) => describe(image.layers[position], chainId, position)),
+    );
+    const plans = await Promise.all(coming.map((layer) => this.#plan(layer)));
+    for (const [at, layer] of coming.entries()) {
+      this.#options.watch(layer, { kind: plans[at]?.isComplete === true ? "exists" : "queued" });
+    }
+
+    let below: Promise<ChainId | undefined> = Promise.resolve(undefined);
+    const works = coming.map((layer, at) => {
+      const parent = below;
+      const work = this.#layer(layer, plans[at] ?? noPlan, parent, signal).catch((error: unknown) => {
+        stop.abort(error);
+        throw error;
+      });
+      below = work.then(() => layer.chainId);
+      below.catch(() => undefined);
+      return work;
+    });
+    // All of them come to an end before the first failure is told: nothing is written any more then.
+    const results = await Promise.allSettled(works);
+    if (results.some(({ status }) => status === "rejected")) {
+      this.#options.signal.throwIfAborted();
+      throw stop.signal.reason;
+    }
+    return {
+      blobs: results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])),
+      layers: await Promise.all(coming.map((layer, at) => this.#recordOf(layer, chainIds[at - 1]))),
+    };
+  }
+
+  /** Before anything is looked for, so that what is found stays (leases.ts, rule 3). */
+  async #leaseAll(chainIds: readonly ChainId[]): Promise<void> {
+    using _lock = await lock(this.#stores.state.instance, "images", {
+      mode: "shared",
+      signal: this.#options.signal,
+    });
+    for (const chainId of chainIds) lease(this.#session, chainId);
+  }
+
+  async #plan({ layer, chainId, descriptor }: ComingLayer): Promise<Plan> {
+    const blob = layer.ingested ?? (descriptor === undefined ? undefined : this.#hold(descriptor));
+    const isInPlace = await this.#stores.snapshots.has(chainId);
+    const isKnown =
+      descriptor !== undefined && isKnownPair(this.#stores.state, layer.diffId, descriptor.digest);
+    return { blob, isInPlace, isComplete: isInPlace && blob !== undefined && isKnown };
+  }
+
+  #hold(descriptor: Descriptor): IngestedBlob | undefined {
+    const known = this.#blobs.get(descriptor.digest) ?? holdWhole(this.#session, descriptor);
+    if (known !== undefined) this.#blobs.set(descriptor.digest, known);
+    return known;
+  }
+
+  /** @returns its blob, when the layer is in its place. */
+  async #layer(
+    coming: ComingLayer,
+    plan: Plan,
+    parent: Promise<ChainId | undefined>,
+    signal: AbortSignal,
+  ): Promise<IngestedBlob> {
+    const tell = (event: LayerEvent) => this.#options.watch(coming, event);
+    if (plan.isComplete && plan.blob !== undefined) {
+      await parent;
+      return plan.blob;
+    }
+    if (plan.blob !== undefined) {
+      try {
+        // What an archive brings that is here already is only looked at.
+        await this.#unpackWhole(coming, plan.blob, parent, signal, plan.isInPlace ? silent : tell);
+        return plan.blob;
+      } catch (error) {
+        if (!(await this.#isDamaged(plan.blob, coming, error, signal))) throw error;
+      }
+    }
+    if (this.#limit.isFull) tell({ kind: "waiting" });
+    // Outside of the limit: what lies below may still have to wait for its turn.
+    const { blob, place } = await this.#limit.run(() => this.#fetch(coming, parent, signal, tell));
+    await this.#settle(coming, place, blob, signal, tell);
+    return blob;
+  }
+
+  /** True when the store's own blob was at fault, and it can be fetched again. */
+  async #isDamaged(
+    blob: IngestedBlob,
+    { layer, descriptor }: ComingLayer,
+    error: unknown,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (layer.ingested !== undefined || descriptor === undefined || !(error instanceof InvalidParameter)) {
+      return false;
+    }
+    this.#blobs.delete(descriptor.digest);
+    return (await digestOfFile(blob.path, signal)) !== descriptor.digest;
+  }
+
+  /** A blob that is all there: from an archive, or from the store. */
+  async #unpackWhole(
+    coming: ComingLayer,
+    blob: IngestedBlob,
+    parent: Promise<ChainId | undefined>,
+    signal: AbortSignal,
+    tell: (event: LayerEvent) => void,
+  ): Promise<void> {
+    tell({ kind: "extracting", current: 0, total: blob.size });
+    const place = new Place(this.#stores, this.#pool, coming, parent);
+    await place.fill(blob.path, { written: blob.size, isWhole: true }, signal);
+    await this.#settle(coming, place, blob, signal, tell);
+  }
+
+  async #settle(
+    coming: ComingLayer,
+    place: Place,
+    blob: IngestedBlob,
+    signal: AbortSignal,
+    tell: (event: LayerEvent) => void,
+  ): Promise<void> {
+    await place.fill(blob.path, { written: blob.size, isWhole: true }, signal);
+    const record = await place.settle(blob.digest, this.#session, signal);
+    if (record !== undefined) this.committed.set(coming.chainId, record);
+    tell({ kind: "extracting", current: blob.size, total: blob.size });
+    tell({ kind: "complete" });
+  }
+
+  /**
+   * Downloads a blob; unpacks it meanwhile where that can be done without the layers below.
+   * @returns the blob, and the place that it goes to: filled, or still to be.
+   */
+  async #fetch(
+    coming: ComingLayer,
+    parent: Promise<ChainId | undefined>,
+    signal: AbortSignal,
+    tell: (event: LayerEvent) => void,
+  ): Promise<{ blob: IngestedBlob; place: Place }> {
+    signal.throwIfAborted();
+    const { layer, chainId } = coming;
+    const descriptor = coming.descriptor ?? (await layer.descriptor());
+    const { size: total } = descriptor;
+    const newPlace = () =>
+      new Place(this.#stores, this.#pool, coming, parent, (bytes) => {
+        if (isDownloaded) tell({ kind: "extracting", current: Math.min(bytes, total), total });
+      });
+    let isDownloaded = false;
+    let place = newPlace();
+    // An image may hold the same blob twice: then the second finds it here.
+    const known = this.#hold(descriptor);
+    if (known !== undefined) return { blob: known, place };
+
+    const isStreamed = total >= smallLayer && unpacksAlone(this.#stores.snapshots);
+    let filling: Promise<void> | undefined;
+    let told = 0;
+    const watch: FetchWatch = {
+      waiting: () => tell({ kind: "waiting" }),
+      started: (path, written) => {
+        if (!isStreamed) return;
+        const former = filling === undefined ? undefined : place;
+        if (former !== undefined) place = newPlace();
+        const next = place;
+        told = written;
+        filling = (async () => {
+          await former?.abandon();
+          await next.fill(path, { written, isWhole: false }, signal);
+        })();
+        // Awaited below, if the download comes that far.
+        filling.catch(() => undefined);
+      },
+      grown: (written) => {
+        tell({ kind: "downloading", current: written, total });
+        if (written - told < growStep) return;
+        told = written;
+        place.grow(written, false);
+      },
+      verifying: () => tell({ kind: "verifying" }),
+    };
+    try {
+      const open = this.#options.fetch?.(layer, descriptor) ?? streamOf(layer);
+      const stores = { content: this.#stores.content, session: this.#session };
+      using fetched = await fetchBlob(stores, descriptor, open, watch, signal);
+      isDownloaded = true;
+      tell({ kind: "downloaded" });
+      if (fetched.wasShared) await this.#awaitOther(chainId, signal);
+      place.grow(total, true);
+      await filling;
+      // Until it is unpacked, others wait for it: they would only do the same work.
+      await place.unpacked();
+      this.#blobs.set(descriptor.digest, fetched.blob);
+      return { blob: fetched.blob, place };
+    } catch (error) {
+      await place.abandon();
+      throw error;
+    }
+  }
+
+  /** Another process had the blob: it is about to put the layer in place. Does not wait for ever: it may be killed. */
+  async #awaitOther(chainId: ChainId, signal: AbortSignal): Promise<void> {
+    const end = Date.now() + patience;
+    while (!(await this.#stores.snapshots.has(chainId)) && Date.now() < end) {
+      signal.throwIfAborted();
+      await Bun.sleep(20);
+    }
+  }
+
+  /** The record of a layer that is in its place; what another process has not recorded yet is measured. */
+  async #recordOf({ chainId, layer }: ComingLayer, parent: ChainId | undefined): Promise<LayerRecord> {
+    const known = this.committed.get(chainId) ?? layerByChain(this.#stores.state, chainId);
+    if (known !== undefined) return known;
+    const { bytes } = await this.#stores.snapshots.usage(chainId);
+    return { chainId, diffId: layer.diffId, parent, size: bytes };
+  }
+}
+
+interface Plan {
+  /** The blob, where it lies in the session or the store. */
+  readonly blob: IngestedBlob | undefined;
+  /** The layer has been unpacked before. */
+  readonly isInPlace: boolean;
+  /** Nothing is to be done. */
+  readonly isComplete: boolean;
+}
+
+const silent = () => {};
+
+const noPlan: Plan = { blob: undefined, isInPlace: false, isComplete: false };
+
+async function describe(
+  layer: Layer | undefined,
+  chainId: ChainId,
+  position: number,
+): Promise<ComingLayer> {
+  if (layer === undefined) throw new InvalidParameter(`no layer ${position}`);
+  return {
+    layer,
+    chainId,
+    position,
+    descriptor: layer.ingested === undefined ? await layer.descriptor() : undefined,
+  };
+}
+
+/** A layer's own stream cannot begin in the middle: what is there already is read over. */
+function streamOf(layer: Layer): OpenBlob {
+  return async function* (offset, signal) {
+    let position = 0;
+    const source = layer.open();
+    for await (const chunk of isFileRange(source) ? chunksOf(source, signal) : source) {
+      const skipped = Math.min(chunk.byteLength, Math.max(0, offset - position));
+      position += chunk.byteLength;
+      if (skipped < chunk.byteLength) yield chunk.subarray(skipped);
+    }
+  };
+}
+
+/** Where one layer goes: an active snapshot until it is settled, or only its digest, if it is in its place already. */
+class Place {
+  readonly #stores: ImageStores;
+  readonly #pool: LayerPool;
+  readonly #coming: ComingLayer;
+  readonly #parent: Promise<ChainId | undefined>;
+  readonly #taken: (bytes: number) => void;
+  #key: string | undefined;
+  #isAlone = false;
+  #filling: Promise<void> | undefined;
+  #running: RunningUnpack | undefined;
+  #extent = { written: 0, isWhole: false };
+  #isAbandoned = false;
+
+  /** @param taken is told how many bytes of the file have been unpacked. */
+  constructor(
+    stores: ImageStores,
+    pool: LayerPool,
+    coming: ComingLayer,
+    parent: Promise<ChainId | undefined>,
+    taken: (bytes: number) => void = () => {},
+  ) {
+    this.#stores = stores;
+    this.#pool = pool;
+    this.#coming = coming;
+    this.#parent = parent;
+    this.#taken = taken;
+  }
+
+  /**
+   * Begins to unpack a file, unless that was begun before; resolves when it has begun, which may have to wait for the
+   * layer below.
+   */
+  fill(path: string, extent: { written: number; isWhole: boolean }, signal: AbortSignal): Promise<void> {
+    if (extent.written >= this.#extent.written) this.grow(extent.written, extent.isWhole);
+    this.#filling ??= this.#begin(path, signal);
+    return this.#filling;
+  }
+
+  async #begin(path: string, signal: AbortSignal): Promise<void> {
+    const isInPlace = await this.#stores.snapshots.has(this.#coming.chainId);
+    const target = isInPlace ? undefined : await this.#prepare();
+    signal.throwIfAborted();
+    if (this.#isAbandoned) return;
+    const job = { path, target, isAlone: this.#isAlone };
+    const running = this.#pool.start(job, this.#extent, this.#taken);
+    this.#running = running;
+    signal.addEventListener("abort", () => running.cancel(), { once: true });
+  }
+
+  grow(written: number, isWhole: boolean): void {
+    this.#extent = { written, isWhole };
+    this.#running?.grow(written, isWhole);
+  }
+
+  /** Resolves when nothing is unpacked any more. @throws InvalidParameter, LinuxError */
+  async unpacked(): Promise<UnpackedLayer | undefined> {
+    return this.#running?.layer;
+  }
+
+  /**
+   * Checks what was unpacked and puts it in its place.
+   * @returns its record; undefined for a layer that was in its place before.
+   */
+  async settle(
+    blobDigest: Promise<Digest>,
+    session: IngestSession,
+    signal: AbortSignal,
+  ): Promise<LayerRecord | undefined> {
+    const { chainId, layer } = this.#coming;
+    try {
+      const unpacked = await this.unpacked();
+      if (unpacked === undefined) return undefined;
+      checkDiffId(this.#coming, (unpacked.diffId ?? (await blobDigest)) as Digest);
+      const parent = await this.#parent;
+      signal.throwIfAborted();
+      const key = this.#key;
+      if (key === undefined) return undefined;
+      await this.#standOn(key, parent, unpacked.implied);
+      faultPoint("load:applied");
+      lease(session, chainId);
+      await this.#commit(key, chainId);
+      return { chainId, diffId: layer.diffId, parent, size: unpacked.size };
+    } catch (error) {
+      await this.abandon();
+      throw error;
+    }
+  }
+
+  /** Ends the work and removes what it made. */
+  async abandon(): Promise<void> {
+    this.#isAbandoned = true;
+    this.#running?.cancel();
+    await this.#running?.layer.catch(() => undefined);
+    const key = this.#key;
+    this.#key = undefined;
+    if (key !== undefined) await this.#stores.snapshots.remove(key);
+  }
+
+  async #prepare() {
+    const { snapshots } = this.#stores;
+    const key = unpackKey();
+    const { position } = this.#coming;
+    const early = position === 0 ? undefined : await settled(this.#parent);
+    this.#isAlone = position > 0 && early === undefined && unpacksAlone(snapshots);
+    const parent = this.#isAlone ? undefined : await this.#parent;
+    await snapshots.prepare(key, parent);
+    this.#key = key;
+    if (this.#isAbandoned) {
+      await this.abandon();
+      return undefined;
+    }
+    return snapshots.layerTarget(key);
+  }
+
+  async #standOn(key: string, parent: ChainId | undefined, implied: readonly string[]): Promise<void> {
+    if (!this.#isAlone || parent === undefined) return;
+    const { state, snapshots } = this.#stores;
+    rebase(state, snapshots.driver, key, parent);
+    settleImplied(await snapshots.layerTarget(key), implied);
+  }
+
+  async #commit(key: string, chainId: ChainId): Promise<void> {
+    try {
+      await this.#stores.snapshots.commit(key, chainId);
+      this.#key = undefined;
+    } catch (error) {
+      // Another process was quicker: its layer is the same.
+      if (!(error instanceof Conflict) || !(await this.#stores.snapshots.has(chainId))) throw error;
+      await this.abandon();
+    }
+  }
+}
+
+/** What a promise has resolved to by now; undefined while it is pending. */
+async function settled<Value>(promise: Promise<Value>): Promise<Value | undefined> {
+  return Promise.race([promise, Promise.resolve().then(() => undefined)]);
+}
+
+function checkDiffId({ position, layer }: ComingLayer, actual: Digest): void {
+  if (actual !== layer.diffId) {
+    throw new InvalidParameter(
+      `invalid diffID for layer ${position}: expected "${layer.diffId}", got "${actual}"`,
+    );
+  }
+}
