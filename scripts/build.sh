@@ -9,9 +9,10 @@ if [ -x "$out" ] && [ -z "$(find src package.json package-lock.json tsconfig.jso
 fi
 mkdir -p dist
 # Most commands end before compiled code has paid for itself: compile late.
+# Each program is an entry point of its own: main, and the thread that unpacks layers.
 # Bun would read .env and bunfig.toml of the directory that davit happens to be started in; it must not.
 node_modules/.bin/bun build --compile --minify --bytecode --format=esm --splitting \
   --compile-jit-policy=20 --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
-  --outfile "$out.new" src/main.ts >dist/build.log 2>&1 || { cat dist/build.log >&2; exit 1; }
+  --outfile "$out.new" src/main.ts src/images/transfer/layer-worker.ts >dist/build.log 2>&1 || { cat dist/build.log >&2; exit 1; }
 mv "$out.new" "$out"
 echo "build: $out ($(($(wc -c <"$out") / 1000000)) MB)"

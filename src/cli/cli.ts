@@ -2,6 +2,7 @@
  * The command-line door: finds the command, reads its flags, runs it, and turns what went wrong into Docker's
  * words and exit status.
  */
+import { join, resolve } from "node:path";
 import { DavitError, hasErrno, messageOf, StartFailure } from "../core/errors.ts";
 import type { Engine } from "../engine/engine.ts";
 import { type Command, CommandError, type Invocation } from "./command.ts";
@@ -61,6 +62,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
     const invocation: Omit<Invocation, "args"> = {
       io,
       program,
+      configDirectory: configDirectoryOf(global.config.value, io),
       engine: () => {
         engine ??= options.openEngine(choice);
         return engine;
@@ -100,12 +102,13 @@ async function runCommand(
 /** The flags before the command. */
 export function globalFlags() {
   const flags = new FlagSet();
-  for (const name of ["config", "context", "log-level", "tlscacert", "tlscert", "tlskey"]) {
+  for (const name of ["context", "log-level", "tlscacert", "tlscert", "tlskey"]) {
     flags.string(name, "As docker's", { unsupported: true });
   }
   for (const name of ["tls", "tlsverify"]) flags.bool(name, "As docker's", { unsupported: true });
   return {
     flags,
+    config: flags.string("config", "Location of client config files", { shownDefault: '"~/.docker"' }),
     host: flags.string("host", "Engine API to connect to, instead of the engine in this process", {
       short: "H",
     }),
@@ -113,12 +116,20 @@ export function globalFlags() {
       shownDefault: '"/var/lib/davit"',
     }),
     execRoot: flags.string("exec-root", "Directory of what runs now", { shownDefault: '"/run/davit"' }),
-    storageDriver: flags.string("storage-driver", "How a new data root keeps layers: overlay2 or vfs", {
-      shownDefault: "overlay2",
-    }),
+    storageDriver: flags.string(
+      "storage-driver",
+      "How a new data root keeps layers: overlay2, btrfs or vfs",
+      {
+        shownDefault: "what works there",
+      },
+    ),
     debug: flags.bool("debug", "Show the cause of failures", { short: "D" }),
     version: flags.bool("version", "Print version information and quit", { short: "v" }),
   };
+}
+
+function configDirectoryOf(given: string, { cwd, env }: Io): string {
+  return resolve(cwd, given || env.DOCKER_CONFIG || join(env.HOME || "/root", ".docker"));
 }
 
 /** @throws CommandError in Docker's words when a command was given too many or too few words. */
@@ -186,9 +197,12 @@ async function report(error: unknown, found: FoundCommand | undefined, options: 
   return 1;
 }
 
+/** What we say ourselves of an engine that does not answer, or is too old. */
+const ownWords = /^(Cannot connect to|error during connect|"--[\w-]+" requires API version)/;
+
 /** The line for a failure: the engine's own carry Docker's prefix, so that people and scripts find it. */
 export function describeFailure(error: unknown): string {
-  if (error instanceof DavitError && !/^(Cannot connect to|error during connect)/.test(error.message)) {
+  if (error instanceof DavitError && !ownWords.test(error.message)) {
     return `Error response from daemon: ${error.message}`;
   }
   return messageOf(error);

@@ -23,6 +23,8 @@ export interface Invocation {
   readonly io: Io;
   /** The program's own name, for messages: `davit`. */
   readonly program: string;
+  /** Where the user's config.json is: --config, else DOCKER_CONFIG, else `~/.docker`. */
+  readonly configDirectory: string;
   /** Opened on first use, closed by the caller of the command. */
   engine(): Promise<Engine>;
 }
@@ -35,6 +37,8 @@ export interface Command {
   readonly synopsis: string;
   /** One sentence, without a full stop. */
   readonly summary: string;
+  /** In the command's own help in place of the summary. */
+  readonly description?: string;
   readonly count: ArgumentCount;
   /** The first word that is no flag ends the flags: what follows belongs to the command in the container. */
   readonly flagsEndAtFirstWord?: boolean;

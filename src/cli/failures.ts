@@ -1,8 +1,9 @@
-/** Commands that take several targets go on after a failure, print each, and end with status 1. */
+/** How failures of commands are told, where it is not as `cli.ts` does it. */
+import { DavitError } from "../core/errors.ts";
 import { describeFailure } from "./cli.ts";
-import { ExitStatus, type Invocation } from "./command.ts";
+import { CommandError, ExitStatus, type Invocation } from "./command.ts";
 
-/** Does `work` for each target in turn and prints what fails. @returns the exit status */
+/** Does `work` for each target in turn, and goes on after a failure, which is printed. @returns the exit status */
 export async function eachTarget(
   { args, io }: Invocation,
   work: (target: string) => Promise<void>,
@@ -18,4 +19,13 @@ export async function eachTarget(
     }
   }
   return status;
+}
+
+/** Does what the command does itself. @throws CommandError where an engine's error would carry its prefix */
+export async function plainly<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof DavitError ? new CommandError(error.message) : error;
+  }
 }

@@ -31,6 +31,10 @@ function helpForProgram(program: string, flags: FlagSet, columns: number): strin
   DOCKER_HOST       The same, where DAVIT_HOST is not set
   DAVIT_DATA_ROOT   As --data-root
   DAVIT_EXEC_ROOT   As --exec-root
+  DAVIT_CONFIG_FILE File in place of /etc/docker/daemon.json and /etc/davit/daemon.json
+  DOCKER_CONFIG     As --config
+  DOCKER_DEFAULT_PLATFORM
+                    As --platform of pull, create and run
   NO_COLOR          No colours\n`,
     `Run '${program} COMMAND --help' for more information on a command.\n`,
   ].join("\n");
@@ -54,7 +58,10 @@ export function helpForCommand(
 ): string {
   const { command, entry, path } = found;
   const names = spellings(entry).map((name) => `${program} ${name}`);
-  const parts = [`Usage:  ${usageLine(`${program} ${path}`, command)}\n`, `${command.summary}\n`];
+  const parts = [
+    `Usage:  ${usageLine(`${program} ${path}`, command)}\n`,
+    `${command.description ?? command.summary}\n`,
+  ];
   if (names.length > 1) parts.push(`Aliases:\n  ${names.join(", ")}\n`);
   const options = describeFlags(flags.all, columns);
   if (options !== "") parts.push(`Options:\n${options}`);

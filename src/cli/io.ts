@@ -16,6 +16,8 @@ export interface InputStream {
   chunks(): AsyncIterable<Uint8Array>;
   /** Raw mode hands every key on as it is typed. Does nothing when this is no terminal. */
   setRaw(raw: boolean): void;
+  /** What is typed is not shown until the returned function is called. Does nothing when this is no terminal. */
+  hideTyping(): () => void;
 }
 
 export interface OutputStream {

@@ -1,7 +1,7 @@
 /** The real process behind `Io`. Made once, by `main`. */
 import { write, writeSync } from "node:fs";
 import { hasErrno } from "../core/errors.ts";
-import { isTerminal, isWritable, makeRaw, terminalSize } from "../linux/terminal.ts";
+import { hideTyping, isTerminal, isWritable, makeRaw, terminalSize } from "../linux/terminal.ts";
 import type { InputStream, Io, OutputStream } from "./io.ts";
 
 /** Longest pause between tries while a non-blocking stdout is full, in milliseconds. */
@@ -40,6 +40,7 @@ function processInput(): InputStream {
         restore = undefined;
       }
     },
+    hideTyping: () => (terminal ? hideTyping(0) : () => {}),
   };
 }
 

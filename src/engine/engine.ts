@@ -127,7 +127,12 @@ export interface ProgressMessage {
   stream?: string;
   status?: string;
   id?: string;
-  progressDetail?: { current?: number; total?: number };
+  progressDetail?: {
+    current?: number;
+    total?: number;
+    /** Of both; bytes when absent. */
+    units?: string;
+  };
   progress?: string;
   error?: string;
   errorDetail?: { message: string; code?: number };
@@ -143,19 +148,78 @@ export interface ImportRequest {
   platform?: string;
 }
 
+export interface PullOptions {
+  /** `os/arch[/variant]`; the host's when absent. */
+  platform?: string;
+  /** All tags of the repository. */
+  all?: boolean;
+  auth?: api.AuthConfig;
+  /**
+   * The image may be used as soon as its layers are unpacked; what makes it survive a power cut goes on meanwhile,
+   * until the iteration ends.
+   */
+  lazy?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface PushOptions {
+  /** All tags of the repository that are here. */
+  all?: boolean;
+  /** Of a name with several platforms only this one. */
+  platform?: string;
+  auth?: api.AuthConfig;
+  signal?: AbortSignal;
+}
+
+export interface ListImagesOptions {
+  all?: boolean;
+  filters?: Filters;
+  digests?: boolean;
+  /** Fill SharedSize. */
+  sharedSize?: boolean;
+  /** Fill Manifests: the platforms of each name. */
+  manifests?: boolean;
+}
+
 export interface Images {
-  list(options?: { all?: boolean; filters?: Filters; digests?: boolean }): Promise<api.ImageSummary[]>;
-  inspect(reference: string): Promise<api.ImageInspect>;
-  history(reference: string): Promise<api.ImageHistoryItem[]>;
+  list(options?: ListImagesOptions): Promise<api.ImageSummary[]>;
+  inspect(reference: string, options?: { platform?: string }): Promise<api.ImageInspect>;
+  history(reference: string, options?: { platform?: string }): Promise<api.ImageHistoryItem[]>;
+  /**
+   * Fetches a name from its registry. Messages are Docker's: one `status` with an `id` for each layer, then
+   * `Digest: …` and `Status: …`.
+   * @throws NotFound, Unauthorized (`pull access denied for x, …`), Unavailable in Docker's words.
+   */
+  pull(reference: string, options?: PullOptions): AsyncIterable<ProgressMessage>;
+  /** Sends a name to its registry. The last message's `aux` is `{ Tag, Digest, Size }`. */
+  push(reference: string, options?: PushOptions): AsyncIterable<ProgressMessage>;
+  search(
+    term: string,
+    options?: { limit?: number; filters?: Filters; auth?: api.AuthConfig },
+  ): Promise<api.RegistrySearchItem[]>;
+  /** Removes images that no container uses: those without a name, or with `dangling=false` all. */
+  prune(filters?: Filters): Promise<api.ImagesPruneResponse>;
+  /** davit's own: what each layer adds, changes, removes and wastes. Bottom first. */
+  layers(reference: string, options?: { platform?: string }): Promise<api.LayerReport[]>;
+  /** davit's own: the paths in which the file systems of two images differ, sorted. */
+  diff(from: string, to: string, options?: { platform?: string }): Promise<api.ImageDifference[]>;
   tag(source: string, target: string): Promise<void>;
-  remove(reference: string, options?: { force?: boolean; noPrune?: boolean }): Promise<api.ImageDeleteItem[]>;
+  remove(
+    reference: string,
+    options?: {
+      force?: boolean;
+      noPrune?: boolean;
+      /** Of a name with several platforms only these. */
+      platforms?: readonly string[];
+    },
+  ): Promise<api.ImageDeleteItem[]>;
   /** Takes a docker-archive or OCI archive, plain, gzip or zstd. Messages end with `Loaded image: …` lines. */
   load(
     archive: ByteStream | LocalFileStream,
-    options?: { quiet?: boolean; signal?: AbortSignal },
+    options?: { quiet?: boolean; platforms?: readonly string[]; signal?: AbortSignal },
   ): AsyncIterable<ProgressMessage>;
   /** Gives an archive that Docker and OCI tools both read. */
-  save(references: string[]): ByteStream;
+  save(references: string[], options?: { platforms?: readonly string[] }): ByteStream;
   /** Makes a one-layer image from a root file system tar. The last message's status is the image id. */
   import(archive: ByteStream, request: ImportRequest): AsyncIterable<ProgressMessage>;
 }
@@ -187,4 +251,22 @@ export interface System {
   version(): Promise<api.SystemVersion>;
   info(): Promise<api.SystemInfo>;
   events(options?: EventsOptions): AsyncIterable<api.EventMessage>;
+  /** Asks a registry whether it takes these credentials. @throws Unauthorized */
+  login(auth: api.AuthConfig): Promise<api.AuthResponse>;
+  /** What a registry says of a name, without pulling it. */
+  distribution(reference: string, options?: { auth?: api.AuthConfig }): Promise<api.DistributionInspect>;
+  diskUsage(): Promise<api.DiskUsage>;
+  /**
+   * davit's own: reads every blob and layer and compares it with its digest. With `repair`, what is damaged is
+   * fetched again from the registries that its images came from, or unpacked again from its blob.
+   */
+  check(options?: {
+    repair?: boolean;
+    credentials?: CredentialSource;
+    report?: (message: ProgressMessage) => void;
+    signal?: AbortSignal;
+  }): Promise<api.StorageCheck>;
 }
+
+/** Credentials by registry host (`docker.io`, `localhost:5000`); undefined for none. */
+export type CredentialSource = (registry: string) => Promise<api.AuthConfig | undefined>;

@@ -6,7 +6,7 @@ export interface FakeIo {
   readonly stdout: string;
   readonly stderr: string;
   /** What was done to the terminal, in order. */
-  readonly modes: ("raw" | "cooked")[];
+  readonly modes: ("raw" | "hidden" | "cooked")[];
   send(signal: string): void;
 }
 
@@ -24,7 +24,7 @@ export interface FakeIoOptions {
 export function fakeIo(options: FakeIoOptions = {}): FakeIo {
   const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
   const printed = { stdout: "", stderr: "" };
-  const modes: ("raw" | "cooked")[] = [];
+  const modes: ("raw" | "hidden" | "cooked")[] = [];
   const listeners = new Map<string, Set<(signal: string) => void>>();
   const isTerminal = options.terminal !== undefined;
   const output = (name: "stdout" | "stderr") => ({
@@ -45,6 +45,12 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
       },
       setRaw(raw) {
         modes.push(raw ? "raw" : "cooked");
+      },
+      hideTyping() {
+        modes.push("hidden");
+        return () => {
+          modes.push("cooked");
+        };
       },
     },
     stdout: output("stdout"),

@@ -35,6 +35,7 @@ describe("help", () => {
         .split("\n")
         .filter((line) => line.length > 80 && /^ {2,}(-|\S* --| {6})/.test(line));
       expect(wide).toEqual([]);
+      expect(stdout).toContain(`\nExamples:\n  davit `);
       expect(await davit("help", ...path)).toEqual({ status, stdout, stderr });
     });
   }
@@ -63,6 +64,8 @@ describe("what goes wrong", () => {
     const { status, stderr } = await davit("strat");
     expect(status).toBe(1);
     expect(stderr).toStartWith("davit: unknown command: davit strat\n\nDid you mean 'davit start' or ");
+    expect((await davit("pul")).stderr).toContain("'davit pull'");
+    expect((await davit("manifest", "insepct")).stderr).toContain("Did you mean 'davit manifest inspect'?");
     expect((await davit("volume", "lss")).stderr).toContain("Did you mean 'davit volume ls'?");
     expect((await davit("qqqqqq")).stderr).not.toContain("Did you mean");
   });

@@ -326,12 +326,13 @@ test("addresses are told from other text as the system's resolver tells them", (
 
 describe("references", () => {
   test("a name without a tag means latest", () => {
-    expect(["a", "a:1", "h:5000/a", "h:5000/a:1", "a@sha256:x"].map(familiarReference)).toEqual([
+    const byDigest = `a@sha256:${"0".repeat(64)}`;
+    expect(["a", "a:1", "h:5000/a", "h:5000/a:1", byDigest].map(familiarReference)).toEqual([
       "a:latest",
       "a:1",
       "h:5000/a:latest",
       "h:5000/a:1",
-      "a@sha256:x",
+      byDigest,
     ]);
   });
 

@@ -15,6 +15,11 @@ export interface Dockerd extends AsyncDisposable {
   log(): string;
 }
 
+export interface DockerdOptions {
+  /** Our own network, and no bridge: what listens on our loopback address is reachable. */
+  hostNetwork?: boolean;
+}
+
 const supervisor = join(import.meta.dir, "dockerd-supervisor.sh");
 const longestStart = 60_000;
 
@@ -33,15 +38,18 @@ export function missingForDockerd(): string | undefined {
  * and `davit-busybox:latest` loaded. Published ports are reachable in its namespace only. Process ids that it tells
  * are those of its own PID namespace.
  */
-export async function startDockerd(): Promise<Dockerd> {
+export async function startDockerd(options: DockerdOptions = {}): Promise<Dockerd> {
   const missing = missingForDockerd();
   if (missing !== undefined) throw new Error(`dockerd cannot be started: ${missing}`);
   const root = mkdtempSync(join(tmpdir(), "davit-test-dockerd-"));
-  const process_ = Bun.spawn(["setsid", "sh", supervisor, root, `/${basename(root)}`], {
-    stdin: "pipe",
-    stdout: "inherit",
-    stderr: "inherit",
-  });
+  const process_ = Bun.spawn(
+    ["setsid", "sh", supervisor, root, `/${basename(root)}`, options.hostNetwork ? "host" : "own"],
+    {
+      stdin: "pipe",
+      stdout: "inherit",
+      stderr: "inherit",
+    },
+  );
   const host = `unix://${root}/docker.sock`;
   const log = (): string => readFileSync(join(root, "log"), "utf8");
   const stop = async (): Promise<void> => {

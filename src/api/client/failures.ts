@@ -13,6 +13,7 @@ import {
   StartFailure,
   SystemFailure,
   statusOf,
+  Unauthorized,
   Unavailable,
 } from "../../core/errors.ts";
 import type { Endpoint } from "./host.ts";
@@ -35,7 +36,7 @@ export function errorOfStatus(status: number, message: string): DavitError {
     case statusOf.notImplemented:
       return new NotImplemented(message);
     case statusOf.unauthorized:
-      return new DavitError("unauthorized", message);
+      return new Unauthorized(message);
     default:
       return status >= 400 && status < 500 ? new InvalidParameter(message) : new SystemFailure(message);
   }

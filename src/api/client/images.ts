@@ -1,21 +1,33 @@
 /** Images over HTTP. Engine API reference, "Image". */
 
+import { InvalidParameter, NotImplemented } from "../../core/errors.ts";
 import type * as api from "../../core/objects.ts";
-import type { Images, ProgressMessage } from "../../engine/engine.ts";
+import type { Images, ProgressMessage, PullOptions, PushOptions } from "../../engine/engine.ts";
+import { authHeader } from "./authentication.ts";
 import { encodeFilters } from "./containers.ts";
 import { errorOfStatus } from "./failures.ts";
 import { jsonLines } from "./lines.ts";
+import { encodePlatform, encodePlatforms } from "./platforms.ts";
 import { imageSegment, type RequestOptions, type Transport } from "./transport.ts";
 
 export function remoteImages(transport: Transport): Images {
+  const path = (reference: string, verb: string): string => `/images/${imageSegment(reference)}/${verb}`;
+
   return {
     async list(options = {}) {
       type Row = Omit<api.ImageSummary, "RepoTags" | "RepoDigests"> & {
         RepoTags: string[] | null;
         RepoDigests: string[] | null;
       };
+      if (options.manifests) transport.require("1.47", "--tree");
       const rows = await transport.json<Row[]>("GET", "/images/json", {
-        query: { all: options.all, digests: options.digests, filters: encodeFilters(options.filters) },
+        query: {
+          all: options.all,
+          digests: options.digests,
+          "shared-size": options.sharedSize || undefined,
+          manifests: options.manifests || undefined,
+          filters: encodeFilters(options.filters),
+        },
       });
       return rows.map((row) => ({
         ...row,
@@ -24,29 +36,75 @@ export function remoteImages(transport: Transport): Images {
       }));
     },
 
-    inspect: (reference) => transport.json("GET", `/images/${imageSegment(reference)}/json`),
-    history: (reference) => transport.json("GET", `/images/${imageSegment(reference)}/history`),
+    async inspect(reference, { platform } = {}) {
+      if (platform !== undefined) transport.require("1.49", "--platform");
+      return await transport.json("GET", path(reference, "json"), {
+        query: { platform: encodePlatform(platform) },
+      });
+    },
+
+    async history(reference, { platform } = {}) {
+      if (platform !== undefined) transport.require("1.48", "--platform");
+      return await transport.json("GET", path(reference, "history"), {
+        query: { platform: encodePlatform(platform) },
+      });
+    },
+
+    pull: (reference, options = {}) => pull(transport, reference, options),
+    push: (reference, options = {}) => push(transport, reference, options),
+
+    search: (term, options = {}) =>
+      transport.json("GET", "/images/search", {
+        query: { term, limit: options.limit || undefined, filters: encodeFilters(options.filters) },
+        headers: authHeader(options.auth),
+      }),
+
+    prune: (filters) =>
+      transport.json("POST", "/images/prune", { query: { filters: encodeFilters(filters) } }),
+
+    async layers() {
+      throw onlyHere("the files of each layer are not told by an Engine API", transport);
+    },
+    async diff() {
+      throw onlyHere("the files of an image are not told by an Engine API", transport);
+    },
 
     tag(source, target) {
       const { repository, tag } = splitTag(target);
-      return transport.send("POST", `/images/${imageSegment(source)}/tag`, {
+      return transport.send("POST", path(source, "tag"), {
         query: { repo: repository, tag: tag || undefined },
       });
     },
 
-    remove: (reference, options = {}) =>
-      transport.json("DELETE", `/images/${imageSegment(reference)}`, {
-        query: { force: options.force, noprune: options.noPrune },
-      }),
+    async remove(reference, options = {}) {
+      const platforms = options.platforms ?? [];
+      if (platforms.length > 0) transport.require("1.50", "--platform");
+      return await transport.json("DELETE", `/images/${imageSegment(reference)}`, {
+        query: {
+          force: options.force,
+          noprune: options.noPrune,
+          platforms: encodePlatforms(platforms),
+        },
+      });
+    },
 
-    load: (archive, options = {}) =>
-      progress(transport, "/images/load", {
-        query: { quiet: options.quiet ?? false },
+    load: (archive, options = {}) => {
+      const platforms = options.platforms ?? [];
+      if (platforms.length > 0) transport.require("1.48", "--platform");
+      return progress(transport, "/images/load", {
+        query: { quiet: options.quiet ?? false, platform: encodePlatforms(platforms) },
         body: archive,
         signal: options.signal,
-      }),
+      });
+    },
 
-    save: (references) => transport.stream("GET", "/images/get", { query: { names: references } }),
+    save(references, options = {}) {
+      const platforms = options.platforms ?? [];
+      if (platforms.length > 0) transport.require("1.48", "--platform");
+      return transport.stream("GET", "/images/get", {
+        query: { names: references, platform: encodePlatforms(platforms) },
+      });
+    },
 
     import(archive, request) {
       const { repository, tag } = splitTag(request.reference ?? "");
@@ -65,6 +123,45 @@ export function remoteImages(transport: Transport): Images {
   };
 }
 
+/** A server pulls as it can: `lazy` is davit's own, and an answer that has ended is an image that is durable. */
+function pull(
+  transport: Transport,
+  reference: string,
+  options: PullOptions,
+): AsyncGenerator<ProgressMessage> {
+  const { repository, tag, digest } = splitReference(reference);
+  if (options.all && (tag !== "" || digest !== "")) {
+    throw new InvalidParameter("tag can't be used with --all-tags/-a");
+  }
+  return progress(transport, "/images/create", {
+    query: {
+      fromImage: repository,
+      tag: options.all ? undefined : digest || tag || "latest",
+      platform: options.platform?.toLowerCase() || undefined,
+    },
+    headers: authHeader(options.auth),
+    signal: options.signal,
+  });
+}
+
+function push(
+  transport: Transport,
+  reference: string,
+  options: PushOptions,
+): AsyncGenerator<ProgressMessage> {
+  const { repository, tag, digest } = splitReference(reference);
+  if (digest !== "") throw new InvalidParameter("cannot push a digest reference");
+  if (options.platform !== undefined) transport.require("1.46", "--platform");
+  return progress(transport, `/images/${imageSegment(repository)}/push`, {
+    query: {
+      tag: options.all ? undefined : tag || "latest",
+      platform: encodePlatform(options.platform),
+    },
+    headers: authHeader(options.auth),
+    signal: options.signal,
+  });
+}
+
 /** The messages of a long request; one that carries an error is thrown, as a local failure would be. */
 async function* progress(
   transport: Transport,
@@ -78,6 +175,10 @@ async function* progress(
   }
 }
 
+function onlyHere(why: string, { endpoint }: Transport): NotImplemented {
+  return new NotImplemented(`${why}; ask davit on the host of ${endpoint.host} itself, without -H`);
+}
+
 /** Servers before API 1.43 list an image without names as `<none>:<none>` and `<none>@<none>`. */
 function withoutPlaceholder(names: string[] | null): string[] {
   return (names ?? []).filter((name) => name !== "<none>:<none>" && name !== "<none>@<none>");
@@ -88,4 +189,10 @@ function splitTag(reference: string): { repository: string; tag: string } {
   const colon = reference.indexOf(":", reference.lastIndexOf("/") + 1);
   if (colon < 0) return { repository: reference, tag: "" };
   return { repository: reference.slice(0, colon), tag: reference.slice(colon + 1) };
+}
+
+/** `name[:tag][@digest]`; empty for what is not there. */
+function splitReference(reference: string): { repository: string; tag: string; digest: string } {
+  const [name = "", digest = ""] = reference.split("@", 2);
+  return { ...splitTag(name), digest };
 }

@@ -2,7 +2,7 @@
  * HTTP to one Engine API: versioned paths, JSON bodies, typed failures. Ordinary requests go through `fetch`
  * (which keeps back pressure both ways); streams that change protocol go through `hijack.ts`.
  */
-import { InvalidParameter } from "../../core/errors.ts";
+import { InvalidParameter, NotImplemented } from "../../core/errors.ts";
 import { connectionFailure, errorOfStatus, messageOfBody } from "./failures.ts";
 import { hijack, type RawStream } from "./hijack.ts";
 import { bunTls, type Endpoint } from "./host.ts";
@@ -11,6 +11,8 @@ export type Query = Record<string, string | number | boolean | readonly string[]
 
 export interface RequestOptions {
   query?: Query;
+  /** On top of those that every request has. */
+  headers?: Record<string, string>;
   /** Sent as JSON. */
   json?: object;
   /** Sent as it comes, in chunks. */
@@ -40,6 +42,17 @@ export class Transport {
     return compareVersions(this.version, version) >= 0;
   }
 
+  /**
+   * For what older servers would ignore without a word. @param what the flag that needs it: `--platform`
+   * @throws NotImplemented in the docker CLI's words when the API in use is older than `version`.
+   */
+  require(version: string, what: string): void {
+    if (this.atLeast(version)) return;
+    throw new NotImplemented(
+      `"${what}" requires API version ${version}, but the Docker daemon API version is ${this.version}`,
+    );
+  }
+
   /** Sends and returns the response once its head is here. @throws DavitError for any status above 299. */
   async request(method: string, path: string, options: RequestOptions = {}): Promise<Response> {
     const controller = new AbortController();
@@ -56,6 +69,7 @@ export class Transport {
           "User-Agent": "davit",
           ...(options.json === undefined ? {} : { "Content-Type": "application/json" }),
           ...(options.body === undefined ? {} : { "Content-Type": "application/x-tar" }),
+          ...options.headers,
         },
         signal: controller.signal,
         redirect: "manual",

@@ -1,14 +1,14 @@
 import { closeSync, existsSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { resolve } from "node:path";
-import { NotFound } from "../../core/errors.ts";
+import { messageOf, NotFound } from "../../core/errors.ts";
 import type { ContainerCreateRequest } from "../../core/objects.ts";
-import type { Engine } from "../../engine/engine.ts";
 import { describeFailure } from "../cli.ts";
-import { atLeastOne, type Command, CommandError } from "../command.ts";
+import { atLeastOne, type Command, CommandError, type Invocation } from "../command.ts";
 import { FileFailure, fileFailure } from "../files.ts";
+import type { PullInProgress } from "../image/pull.ts";
 import type { Io } from "../io.ts";
 import { type ContainerFlags, containerFlags } from "../options/container.ts";
-import { checkReference, familiarReference } from "../options/references.ts";
+import { checkReference, familiarReference, isImageId } from "../options/references.ts";
 
 export const create: Command = {
   synopsis: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
@@ -19,56 +19,84 @@ export const create: Command = {
   examples: ["create --name web -p 8080:80 web-server", "create -v data:/data busybox sh -c 'ls /data'"],
   define(flags) {
     const options = containerFlags(flags, "creating");
-    return async ({ args, io, engine }) => {
+    return async (invocation) => {
+      const { args, io } = invocation;
       const request = options.request(args, io);
-      const id = await createContainer(await engine(), io, request, options).catch((error) => {
+      const { id, pull } = await createContainer(invocation, request, options).catch((error) => {
         throw error instanceof FileFailure ? error : new CommandError(describeFailure(error));
       });
       await io.stdout.write(`${id}\n`);
+      await settle(io, pull);
       return 0;
     };
   },
 };
 
-/** Creates the container and writes its id to the --cidfile. @returns the id */
+/** A container, and perhaps the rest of the pull that it did not have to wait for. */
+export interface Created {
+  id: string;
+  pull: PullInProgress | undefined;
+}
+
+/** Creates the container, pulls its image first where that is wanted, and writes its id to the --cidfile. */
 export async function createContainer(
-  engine: Engine,
-  io: Io,
+  { engine, io, configDirectory }: Pick<Invocation, "engine" | "io" | "configDirectory">,
   request: ContainerCreateRequest,
   options: ContainerFlags,
-): Promise<string> {
+): Promise<Created> {
   const image = request.Image ?? "";
   checkReference(image);
   using idFile = openIdFile(io, request.HostConfig?.ContainerIDFile ?? "");
-  if (options.pull.value === "always") throw cannotPull(image);
-  try {
-    const { Id, Warnings } = await engine.containers.create(request, {
+  const opened = await engine();
+  const platform = options.platform.value || io.env.DOCKER_DEFAULT_PLATFORM;
+  const create = async (): Promise<string> => {
+    const { Id, Warnings } = await opened.containers.create(request, {
       ...(options.name.value !== "" ? { name: options.name.value } : {}),
-      ...(options.platform.value !== "" ? { platform: options.platform.value } : {}),
+      ...(platform ? { platform } : {}),
     });
     for (const warning of Warnings ?? []) await io.stderr.write(`WARNING: ${warning}\n`);
     idFile.write(Id);
     return Id;
+  };
+  const createAfterPull = async (): Promise<Created> => {
+    const { pullForUse } = await import("../image/pull.ts");
+    const pull = await pullForUse({ io, configDirectory }, opened, image, {
+      quiet: options.quiet.value,
+      ...(platform ? { platform } : {}),
+    });
+    try {
+      return { id: await create(), pull };
+    } catch (error) {
+      await settle(io, pull);
+      throw error;
+    }
+  };
+  if (options.pull.value === "always" && !isImageId(image)) return await createAfterPull();
+  try {
+    return { id: await create(), pull: undefined };
   } catch (error) {
-    const isMissing = error instanceof NotFound && /no such image/i.test(error.message);
-    if (!isMissing || options.pull.value !== "missing") throw error;
+    if (options.pull.value !== "missing" || isImageId(image) || !lacksImage(error)) throw error;
     if (!options.quiet.value) {
       await io.stderr.write(`Unable to find image '${familiarReference(image)}' locally\n`);
     }
-    throw cannotPull(image);
+    return await createAfterPull();
   }
 }
 
-function cannotPull(image: string): Error {
-  return new CannotPull(
-    `cannot pull ${familiarReference(image)}: pulling from registries is not supported yet by davit; ` +
-      "bring the image in with 'davit load' or 'davit import'",
-  );
+/** The container did not wait for its image to be on disk for good; we do. It runs, whatever becomes of that. */
+export async function settle(io: Io, pull: PullInProgress | undefined): Promise<void> {
+  try {
+    await pull?.finished();
+  } catch (error) {
+    await io.stderr.write(`WARNING: the image may not outlast a power cut: ${messageOf(error)}\n`);
+  }
 }
 
-/** The image would have to come from a registry. */
-class CannotPull extends Error {
-  override readonly name = "CannotPull";
+/** There is no such image, or none for the platform. */
+function lacksImage(error: unknown): boolean {
+  return (
+    error instanceof NotFound && /no such image|does not match the specified platform/i.test(error.message)
+  );
 }
 
 interface IdFile extends Disposable {

@@ -5,6 +5,7 @@ export const pause: Command = {
   synopsis: "CONTAINER [CONTAINER...]",
   summary: "Pause all processes within one or more containers",
   count: atLeastOne,
+  examples: ["pause web"],
   define: () => async (invocation) => {
     const { containers } = await invocation.engine();
     return await eachTarget(invocation, async (name) => {
@@ -18,6 +19,7 @@ export const unpause: Command = {
   synopsis: "CONTAINER [CONTAINER...]",
   summary: "Unpause all processes within one or more containers",
   count: atLeastOne,
+  examples: ["unpause web"],
   define: () => async (invocation) => {
     const { containers } = await invocation.engine();
     return await eachTarget(invocation, async (name) => {

@@ -8,6 +8,7 @@ export const prune: Command = {
   synopsis: "[OPTIONS]",
   summary: "Remove all stopped containers",
   count: noArguments,
+  examples: ["container prune", "container prune -f --filter label=temporary"],
   define(flags) {
     const filters = filterFlag(flags, 'Provide filter values (e.g. "until=<timestamp>")', null);
     const force = flags.bool("force", "Do not prompt for confirmation", { short: "f" });
@@ -15,9 +16,7 @@ export const prune: Command = {
       const unknown = Object.keys(filters.value).find((name) => name !== "label");
       if (unknown !== undefined)
         throw new CommandError(`--filter ${unknown}=… is not supported yet by davit`);
-      if (!force.value && !(await confirm(io, "WARNING! This will remove all stopped containers."))) {
-        throw new CommandError("container prune has been cancelled");
-      }
+      if (!force.value && !(await confirm(io, "WARNING! This will remove all stopped containers."))) return 0;
       const { containers } = await engine();
       const stopped = await containers.list({
         all: true,

@@ -9,7 +9,7 @@ import { followSize } from "../stream/resize.ts";
 import { runSession, type SessionOptions } from "../stream/session.ts";
 import { proxySignals } from "../stream/signals.ts";
 import { checkTerminal } from "../stream/terminal.ts";
-import { createContainer } from "./create.ts";
+import { createContainer, settle } from "./create.ts";
 
 export const run: Command = {
   synopsis: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
@@ -27,7 +27,8 @@ export const run: Command = {
     const detach = flags.bool("detach", "Run container in background and print container ID", { short: "d" });
     const detachKeys = flags.string("detach-keys", "Override the key sequence for detaching a container");
     const sigProxy = flags.bool("sig-proxy", "Proxy received signals to the process", { initial: true });
-    return async ({ args, io, engine }) => {
+    return async (invocation) => {
+      const { args, io, engine } = invocation;
       const request = options.request(args, io);
       const keys = parseDetachKeys(detachKeys.value);
       if (detach.value) {
@@ -47,17 +48,20 @@ export const run: Command = {
       if (size !== undefined && request.HostConfig !== undefined) {
         request.HostConfig.ConsoleSize = [size.height, size.width];
       }
-      const opened = await engine();
-      const id = await createContainer(opened, io, request, options);
-      return await runContainer(opened, io, id, {
-        stdin: request.AttachStdin === true,
-        stdout: request.AttachStdout === true,
-        stderr: request.AttachStderr === true,
-        tty: request.Tty === true,
-        isRemoved: request.HostConfig?.AutoRemove === true,
-        sigProxy: sigProxy.value,
-        keys,
-      });
+      const { id, pull } = await createContainer(invocation, request, options);
+      try {
+        return await runContainer(await engine(), io, id, {
+          stdin: request.AttachStdin === true,
+          stdout: request.AttachStdout === true,
+          stderr: request.AttachStderr === true,
+          tty: request.Tty === true,
+          isRemoved: request.HostConfig?.AutoRemove === true,
+          sigProxy: sigProxy.value,
+          keys,
+        });
+      } finally {
+        await settle(io, pull);
+      }
     };
   },
 };

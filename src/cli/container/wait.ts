@@ -5,6 +5,7 @@ export const wait: Command = {
   synopsis: "CONTAINER [CONTAINER...]",
   summary: "Block until one or more containers stop, then print their exit codes",
   count: atLeastOne,
+  examples: ["wait web"],
   define: () => async (invocation) => {
     const { containers } = await invocation.engine();
     return await eachTarget(invocation, async (name) => {

@@ -21,6 +21,8 @@ export interface FlagDetails {
   deprecated?: string;
   /** The flag is known but cannot be obeyed yet: using it is an error that says so. */
   unsupported?: boolean;
+  /** The value of the flag when it is given without one. */
+  bareValue?: string;
 }
 
 /** A declared flag, as the parser and the help see it. */
@@ -129,7 +131,7 @@ export class FlagSet {
     details: FlagDetails & { initial: Value; parse: (text: string) => Value },
   ): Option<Value> {
     const option: Option<Value> = { value: details.initial, changed: false };
-    this.#add(name, usage, details, undefined, (text) => {
+    this.#add(name, usage, details, details.bareValue, (text) => {
       option.value = details.parse(text);
       option.changed = true;
     });

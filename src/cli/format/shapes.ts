@@ -65,7 +65,12 @@ const specifications: Record<string, string> = {
     GlobalIPv6PrefixLen i, DNSNames [s]`,
   "image.InspectResponse": `ID=Id s, RepoTags [s], RepoDigests [s], Parent s, Comment s, Created s, DockerVersion s,
     Author s, Config *container.Config, Architecture s, Variant s, Os s, OsVersion s, Size i, VirtualSize i,
-    GraphDriver @storage.DriverData, RootFS @image.RootFS, Metadata @image.Metadata`,
+    GraphDriver @storage.DriverData, RootFS @image.RootFS, Metadata @image.Metadata, Descriptor *v1.Descriptor,
+    Manifests [?]`,
+  "v1.Descriptor": `MediaType=mediaType s, Digest=digest s, Size=size i, URLs=urls [s], Annotations=annotations {s},
+    Data=data [?], Platform=platform *v1.Platform, ArtifactType=artifactType s`,
+  "v1.Platform":
+    "Architecture=architecture s, OS=os s, OSVersion=os.version s, OSFeatures=os.features [s], Variant=variant s",
   "image.RootFS": "Type s, Layers [s]",
   "image.Metadata": "LastTagTime s",
   "network.Inspect": `Name s, ID=Id s, Created s, Scope s, Driver s, EnableIPv4 b, EnableIPv6 b, IPAM @network.IPAM,

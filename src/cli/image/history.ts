@@ -4,6 +4,7 @@ import { type Command, exactly } from "../command.ts";
 import { listFormatFlag } from "../format/flag.ts";
 import { formatRows, type ListLayout, Row } from "../format/rows.ts";
 import { ellipsis, humanDuration, humanSize, rfc3339 } from "../format/units.ts";
+import { normalPlatform, platformFlag } from "../options/platform.ts";
 
 const headings = {
   ID: "IMAGE",
@@ -38,10 +39,12 @@ export const history: Command = {
       initial: true,
     });
     const noTruncation = flags.bool("no-trunc", "Don't truncate output");
-    flags.string("platform", "Show history for the given platform", { unsupported: true });
+    const platform = platformFlag(flags, "Show history for the given platform");
     const quiet = flags.bool("quiet", "Only show image IDs", { short: "q" });
     return async ({ args: [image = ""], engine, io }) => {
-      const items = await (await engine()).images.history(image);
+      const wanted = normalPlatform(platform.value);
+      const { images } = await engine();
+      const items = await images.history(image, wanted === undefined ? {} : { platform: wanted });
       const options = { truncate: !noTruncation.value, human: human.value, now: io.now() };
       const rows = items.map((item) => historyRow(item, options));
       await io.stdout.write(

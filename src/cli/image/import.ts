@@ -1,6 +1,7 @@
 import { type Command, CommandError } from "../command.ts";
-import { Progress } from "../progress.ts";
-import { openArchive, showMessages } from "./load.ts";
+import { counted } from "../progress/counter.ts";
+import { progressDisplay, showAll } from "../progress/display.ts";
+import { openArchive, withoutPrefix } from "./load.ts";
 
 export const importImage: Command = {
   synopsis: "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
@@ -17,14 +18,14 @@ export const importImage: Command = {
       }
       const archive = source === "-" ? io.stdin.chunks() : openArchive(io, source);
       const { images } = await engine();
-      const progress = new Progress(io, "Importing");
-      const messages = images.import(progress.count(archive), {
+      const display = progressDisplay(io, io.stdout);
+      const messages = images.import(counted(io, display, "Importing", archive), {
         reference,
         message: message.value,
         changes: change.value,
         ...(platform.value === "" ? {} : { platform: platform.value }),
       });
-      await showMessages(io, messages, progress);
+      await showAll(display, withoutPrefix(messages));
       return 0;
     };
   },

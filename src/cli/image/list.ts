@@ -1,41 +1,15 @@
-import { shortId } from "../../core/ids.ts";
 import type { ImageSummary } from "../../core/objects.ts";
-import type { Command } from "../command.ts";
+import type { Engine, Filters } from "../../engine/engine.ts";
+import { type Command, CommandError } from "../command.ts";
 import { filterFlag } from "../filters.ts";
 import { listFormatFlag } from "../format/flag.ts";
-import { formatRows, type ListLayout, Row } from "../format/rows.ts";
-import { goTime, humanDuration, humanSize } from "../format/units.ts";
-
-const since = "{{if .CreatedSince }}{{.CreatedSince}}{{else}}N/A{{end}}";
-
-const layout: ListLayout = {
-  headings: {
-    ID: "IMAGE ID",
-    Repository: "REPOSITORY",
-    Tag: "TAG",
-    Digest: "DIGEST",
-    CreatedSince: "CREATED",
-    CreatedAt: "CREATED AT",
-    Size: "SIZE",
-    Containers: "CONTAINERS",
-    VirtualSize: "SIZE",
-    SharedSize: "SHARED SIZE",
-    UniqueSize: "UNIQUE SIZE",
-  },
-  table: `{{.Repository}}\t{{.Tag}}\t{{.ID}}\t${since}\t{{.Size}}`,
-  quiet: "{{.ID}}",
-  rawQuiet: "image_id: {{.ID}}",
-  raw: `repository: {{ .Repository }}
-tag: {{.Tag}}
-image_id: {{.ID}}
-created_at: {{.CreatedAt}}
-virtual_size: {{.Size}}
-`,
-};
+import { formatRows, type ListLayout } from "../format/rows.ts";
+import type { Io } from "../io.ts";
+import { createdSince, type ImageName, imageLayout, imageRow } from "./row.ts";
 
 const layoutWithDigests: ListLayout = {
-  ...layout,
-  table: `{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t${since}\t{{.Size}}`,
+  ...imageLayout,
+  table: `{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t${createdSince}\t{{.Size}}`,
 };
 
 export const list: Command = {
@@ -50,10 +24,20 @@ export const list: Command = {
     const format = listFormatFlag(flags);
     const noTruncation = flags.bool("no-trunc", "Don't truncate output");
     const quiet = flags.bool("quiet", "Only show image IDs", { short: "q" });
-    flags.bool("tree", "List multi-platform images as a tree (EXPERIMENTAL)", { unsupported: true });
+    const tree = flags.bool("tree", "List multi-platform images as a tree (EXPERIMENTAL)");
     return async ({ args: [pattern], engine, io }) => {
       const wanted = { ...filters.value };
       if (pattern !== undefined) wanted.reference = [...(wanted.reference ?? []), pattern];
+      if (tree.value) {
+        refuseBesideTree({
+          quiet: quiet.value,
+          "no-trunc": noTruncation.value,
+          "show-digest": digests.value,
+          format: format.value !== "",
+        });
+        await io.stdout.write(await treeOf(await engine(), io, { all: all.value, filters: wanted }));
+        return 0;
+      }
       const images = await (await engine()).images.list({
         all: all.value,
         filters: wanted,
@@ -65,17 +49,27 @@ export const list: Command = {
           imageRow(image, name, { truncate: !noTruncation.value, now: io.now() }),
         ),
       );
-      const chosen = digests.value ? layoutWithDigests : layout;
+      const chosen = digests.value ? layoutWithDigests : imageLayout;
       await io.stdout.write(formatRows(chosen, format.value, quiet.value, rows));
       return 0;
     };
   },
 };
 
-interface ImageName {
-  repository: string;
-  tag: string;
-  digest: string;
+/** @throws CommandError in Docker's words, flag names included */
+function refuseBesideTree(flags: Record<string, boolean>): void {
+  const given = Object.entries(flags).find(([, isGiven]) => isGiven);
+  if (given !== undefined) throw new CommandError(`--${given[0]} is not yet supported with --tree`);
+}
+
+async function treeOf(engine: Engine, io: Io, options: { all: boolean; filters: Filters }): Promise<string> {
+  const images = await engine.images.list({ ...options, manifests: true });
+  const { imageTree } = await import("./tree.ts");
+  return imageTree(images, {
+    columns: io.stdout.size()?.width,
+    colours: io.stdout.isTerminal && !io.env.NO_COLOR,
+    untagged: options.all,
+  });
 }
 
 const none = "<none>";
@@ -108,23 +102,4 @@ function namesOf(image: ImageSummary, showDigests: boolean): ImageName[] {
       names.push({ repository, tag: none, digest });
   }
   return names;
-}
-
-function imageRow(image: ImageSummary, name: ImageName, options: { truncate: boolean; now: number }): Row {
-  const unlessUnknown = (value: number | undefined, text: (known: number) => string) =>
-    value === undefined || value < 0 ? "N/A" : text(value);
-  const shared = image.SharedSize;
-  return new Row("*formatter.imageContext", {
-    ID: () => (options.truncate ? shortId(image.Id) : image.Id),
-    Repository: () => name.repository,
-    Tag: () => name.tag,
-    Digest: () => name.digest,
-    CreatedSince: () => `${humanDuration(options.now - image.Created * 1000)} ago`,
-    CreatedAt: () => goTime(image.Created),
-    Size: () => humanSize(image.Size, 3),
-    Containers: () => unlessUnknown(image.Containers, String),
-    VirtualSize: () => humanSize(image.Size),
-    SharedSize: () => unlessUnknown(shared, (size) => humanSize(size)),
-    UniqueSize: () => unlessUnknown(shared, (size) => humanSize(image.Size - size)),
-  });
 }

@@ -5,7 +5,9 @@ import type { ByteStream, LocalFileStream, ProgressMessage } from "../../engine/
 import { type Command, CommandError, noArguments } from "../command.ts";
 import { fileFailure } from "../files.ts";
 import type { Io } from "../io.ts";
-import { Progress } from "../progress.ts";
+import { normalPlatform, platformFlag } from "../options/platform.ts";
+import { counted } from "../progress/counter.ts";
+import { type ProgressDisplay, progressDisplay, showAll } from "../progress/display.ts";
 
 export const load: Command = {
   synopsis: "[OPTIONS]",
@@ -14,14 +16,21 @@ export const load: Command = {
   examples: ["load -i image.tar", "load < image.tar.gz"],
   define(flags) {
     const input = flags.string("input", "Read from tar archive file, instead of STDIN", { short: "i" });
-    flags.string("platform", "Load only the given platform variant", { unsupported: true });
+    const platform = platformFlag(flags, "Load only the given platform variant");
     const quiet = flags.bool("quiet", "Suppress the load output", { short: "q" });
     return async ({ engine, io }) => {
-      const progress = new Progress(io, "Loading");
+      const display = progressDisplay(io, io.stdout);
       const archive =
-        input.value === "" ? progress.count(standardInput(io)) : archiveFile(io, input.value, progress);
+        input.value === ""
+          ? counted(io, display, "Loading", standardInput(io))
+          : archiveFile(io, input.value, display);
+      const wanted = normalPlatform(platform.value);
       const { images } = await engine();
-      await showMessages(io, images.load(archive, { quiet: quiet.value }), progress);
+      const messages = images.load(archive, {
+        quiet: quiet.value,
+        ...(wanted === undefined ? {} : { platforms: [wanted] }),
+      });
+      await showAll(display, withoutPrefix(messages));
       return 0;
     };
   },
@@ -33,8 +42,8 @@ function standardInput(io: Io): ByteStream {
 }
 
 /** A regular file also by its path, so that an engine here need not have it streamed. */
-function archiveFile(io: Io, name: string, progress: Progress): ByteStream | LocalFileStream {
-  const stream = progress.count(openArchive(io, name));
+function archiveFile(io: Io, name: string, display: ProgressDisplay): ByteStream | LocalFileStream {
+  const stream = counted(io, display, "Loading", openArchive(io, name));
   const path = resolve(io.cwd, name);
   if (!statSync(path).isFile()) return stream;
   return { path, [Symbol.asyncIterator]: () => stream };
@@ -47,38 +56,16 @@ export function openArchive(io: Io, name: string): ByteStream {
   return Bun.file(path).stream();
 }
 
-/** Prints what the engine says while it works. @throws CommandError with the error that it reports */
-export async function showMessages(
-  io: Io,
-  messages: AsyncIterable<ProgressMessage>,
-  progress: Progress,
-): Promise<void> {
-  for await (const message of withoutPrefix(messages)) {
-    const failure = message.errorDetail?.message ?? message.error;
-    if (failure !== undefined) {
-      await progress.clear();
-      throw new CommandError(failure);
-    }
-    await progress.report(message);
-    const text = message.stream ?? (message.progressDetail === undefined ? line(message) : "");
-    if (text === "") continue;
-    await progress.clear();
-    await io.stdout.write(text);
-  }
-  await progress.clear();
-}
-
 /** What goes wrong with an archive is said as it is: docker hears of it within the progress. */
-async function* withoutPrefix(messages: AsyncIterable<ProgressMessage>): AsyncGenerator<ProgressMessage> {
+export async function* withoutPrefix(
+  messages: AsyncIterable<ProgressMessage>,
+): AsyncGenerator<ProgressMessage> {
   try {
     yield* messages;
   } catch (error) {
-    if (error instanceof DavitError && error.kind !== "unavailable") throw new CommandError(error.message);
+    if (error instanceof DavitError && !["unavailable", "notImplemented"].includes(error.kind)) {
+      throw new CommandError(error.message);
+    }
     throw error;
   }
-}
-
-function line({ id, status }: ProgressMessage): string {
-  if (status === undefined) return "";
-  return id === undefined || id === "" ? `${status}\n` : `${id}: ${status}\n`;
 }

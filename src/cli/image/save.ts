@@ -5,7 +5,9 @@ import type { ByteStream } from "../../engine/engine.ts";
 import { atLeastOne, type Command, CommandError } from "../command.ts";
 import { fileFailure } from "../files.ts";
 import type { Io } from "../io.ts";
-import { Progress } from "../progress.ts";
+import { normalPlatform, platformFlag } from "../options/platform.ts";
+import { counted } from "../progress/counter.ts";
+import { progressDisplay } from "../progress/display.ts";
 
 export const save: Command = {
   synopsis: "[OPTIONS] IMAGE [IMAGE...]",
@@ -14,19 +16,22 @@ export const save: Command = {
   examples: ["save -o busybox.tar busybox", "save busybox | gzip > busybox.tar.gz"],
   define(flags) {
     const output = flags.string("output", "Write to a file, instead of STDOUT", { short: "o" });
-    flags.string("platform", "Save only the given platform variant", { unsupported: true });
+    const platform = platformFlag(flags, "Save only the given platform variant");
     return async ({ args, engine, io }) => {
       if (output.value === "" && io.stdout.isTerminal) {
         throw new CommandError("cowardly refusing to save to a terminal. Use the -o flag or redirect");
       }
       if (output.value !== "") checkOutput(io, output.value);
-      const progress = new Progress(io, "Saving");
-      const archive = progress.count((await engine()).images.save([...args]));
+      const wanted = normalPlatform(platform.value);
+      const display = progressDisplay(io, io.stderr);
+      const { images } = await engine();
+      const stream = images.save([...args], wanted === undefined ? {} : { platforms: [wanted] });
+      const archive = counted(io, display, "Saving", stream);
       try {
         if (output.value === "") for await (const chunk of archive) await io.stdout.write(chunk);
         else await writeFile(resolve(io.cwd, output.value), output.value, archive);
       } finally {
-        await progress.clear();
+        await display.finish();
       }
       return 0;
     };

@@ -30,6 +30,7 @@ export const list: Command = {
   synopsis: "[OPTIONS]",
   summary: "List networks",
   count: noArguments,
+  examples: ["network ls --format '{{.Name}}: {{.Driver}}'"],
   define(flags) {
     const filters = filterFlag(flags, 'Provide filter values (e.g. "driver=bridge")');
     const format = listFormatFlag(flags);

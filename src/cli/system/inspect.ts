@@ -1,4 +1,4 @@
-import { messageOf, NotFound } from "../../core/errors.ts";
+import { messageOf, NotFound, NotImplemented } from "../../core/errors.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { describeFailure } from "../cli.ts";
 import { atLeastOne, type Command, CommandError, type Invocation } from "../command.ts";
@@ -6,6 +6,7 @@ import { quote } from "../flags/values.ts";
 import { objectFormatFlag } from "../format/flag.ts";
 import { objectTemplate, runOnObject } from "../format/object.ts";
 import { type ShapeName, shaped } from "../format/shapes.ts";
+import { normalPlatform } from "../options/platform.ts";
 
 type Kind = Exclude<ShapeName, "event">;
 
@@ -31,12 +32,20 @@ interface Found {
 
 type Lookup = (engine: Engine, name: string) => Promise<Found>;
 
-async function lookUp(engine: Engine, kind: Kind, name: string, size: boolean): Promise<Found> {
+interface LookupOptions {
+  /** Of a container: the sizes of its files. */
+  size: boolean;
+  /** Of an image: which of its platforms. */
+  platform?: string | undefined;
+}
+
+async function lookUp(engine: Engine, kind: Kind, name: string, options: LookupOptions): Promise<Found> {
+  const { size, platform } = options;
   switch (kind) {
     case "container":
       return { kind, json: await engine.containers.inspect(name, { size }) };
     case "image":
-      return { kind, json: await engine.images.inspect(name) };
+      return { kind, json: await engine.images.inspect(name, platform === undefined ? {} : { platform }) };
     case "network":
       return { kind, json: await engine.networks.inspect(name) };
     case "volume":
@@ -59,7 +68,7 @@ export const inspect: Command = {
       const find: Lookup = async (engine, name) => {
         for (const kind of only === undefined ? kinds : [only]) {
           try {
-            return await lookUp(engine, kind, name, size.value);
+            return await lookUp(engine, kind, name, { size: size.value });
           } catch (error) {
             if (only !== undefined || !(error instanceof NotFound)) throw error;
           }
@@ -77,25 +86,39 @@ function unknownKind(name: string): CommandError {
   return new CommandError(`unknown type: ${quote(name)}: must be one of ${known}`);
 }
 
+const platformUsage = `Inspect a specific platform of the multi-platform image.
+If the image or the server is not multi-platform capable, the command will error out if the platform does not match.
+'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)`;
+
+/** What people ask of each. */
+const examples: Record<Kind, string> = {
+  container: "container inspect -f '{{.State.Pid}}' web",
+  image: "image inspect -f '{{json .Config.Env}}' busybox",
+  network: "network inspect -f '{{json .IPAM.Config}}' bridge",
+  volume: "volume inspect -f '{{.Mountpoint}}' data",
+};
+
 function inspectKind(kind: Kind, synopsis: string, summary: string): Command {
   return {
     synopsis: `[OPTIONS] ${synopsis}`,
     summary,
     count: atLeastOne,
+    examples: [examples[kind]],
     define(flags) {
       const format = objectFormatFlag(flags);
       const size =
         kind === "container" ? flags.bool("size", "Display total file sizes", { short: "s" }) : undefined;
       if (kind === "network") flags.bool("verbose", "Verbose output for diagnostics", { short: "v" });
-      if (kind === "image") {
-        flags.string("platform", "Inspect a specific platform of the multi-platform image", {
-          unsupported: true,
-        });
-      }
-      return async (invocation) =>
-        await inspectAll(invocation, format.value, (engine, name) =>
-          lookUp(engine, kind, name, size?.value ?? false),
+      const platform = kind === "image" ? flags.string("platform", platformUsage) : undefined;
+      return async (invocation) => {
+        const options: LookupOptions = {
+          size: size?.value ?? false,
+          platform: normalPlatform(platform?.value ?? "", ""),
+        };
+        return await inspectAll(invocation, format.value, (engine, name) =>
+          lookUp(engine, kind, name, options),
         );
+      };
     },
   };
 }
@@ -134,6 +157,8 @@ async function inspectAll({ args, engine, io }: Invocation, format: string, find
       found.push(json);
       if (template !== undefined) lines.push(runOnObject(template, shaped(kind, json), json));
     } catch (error) {
+      // What the engine cannot do for one, it cannot for any.
+      if (error instanceof NotImplemented) throw error;
       const isTemplate = error instanceof Error && error.name === "TemplateExecutionError";
       failures.push(isTemplate ? `template parsing error: ${messageOf(error)}` : describeFailure(error));
     }

@@ -7,6 +7,7 @@ export const prune: Command = {
   synopsis: "[OPTIONS]",
   summary: "Remove unused local volumes",
   count: noArguments,
+  examples: ["volume prune", "volume prune -a --filter label=temporary"],
   define(flags) {
     const all = flags.bool("all", "Remove all unused volumes, not just anonymous ones", { short: "a" });
     const filters = filterFlag(flags, 'Provide filter values (e.g. "label=<label>")', null);
@@ -21,8 +22,7 @@ export const prune: Command = {
       }
       const which = all.value ? "all local volumes" : "anonymous local volumes";
       const warning = `WARNING! This will remove ${which} not used by at least one container.`;
-      if (!force.value && !(await confirm(io, warning)))
-        throw new CommandError("volume prune has been cancelled");
+      if (!force.value && !(await confirm(io, warning))) return 0;
       const { VolumesDeleted, SpaceReclaimed } = await (await engine()).volumes.prune(wanted);
       const removed = VolumesDeleted ?? [];
       const list = removed.length === 0 ? "" : `Deleted Volumes:\n${removed.join("\n")}\n\n`;

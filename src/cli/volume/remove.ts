@@ -5,6 +5,7 @@ export const remove: Command = {
   synopsis: "[OPTIONS] VOLUME [VOLUME...]",
   summary: "Remove one or more volumes. You cannot remove a volume that is in use by a container.",
   count: atLeastOne,
+  examples: ["volume rm data"],
   define(flags) {
     const force = flags.bool("force", "Force the removal of one or more volumes", { short: "f" });
     return async (invocation) => {

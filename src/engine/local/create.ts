@@ -15,8 +15,10 @@ import type {
   ContainerCreateResponse,
   HostConfig,
 } from "../../core/objects.ts";
+import { parsePlatform } from "../../images/platform.ts";
 import { imageById } from "../../images/records.ts";
 import { resolveImage } from "../../images/resolve.ts";
+import { platformWarning } from "../../images/variants.ts";
 import { formatNetworkMode, parseNetworkMode } from "../../network/mode.ts";
 import { chooseCapabilities } from "../../runtime/capabilities.ts";
 import { prepareCgroupMove } from "../../runtime/cgroups.ts";
@@ -50,7 +52,8 @@ export async function create(
   if (!request.Image) throw new InvalidParameter("no image specified");
   // Most containers are started right after: the kernel's wait for that begins now, beside everything else.
   void prepareCgroupMove(local.cgroups());
-  const image = resolveImage(local.state, local.content, request.Image);
+  const platform = options.platform ? parsePlatform(options.platform) : undefined;
+  const image = resolveImage(local.state, local.content, request.Image, platform);
   const config = mergeConfig(request, image.config.config ?? {});
   const asked = request.HostConfig ?? {};
   verifyConfig(config, asked);
@@ -116,7 +119,8 @@ export async function create(
   });
   faultPoint("create:recorded");
   ringBell(local.instance);
-  return { Id: id, Warnings: checked.warnings };
+  const foreign = platform === undefined ? platformWarning(image.platform) : undefined;
+  return { Id: id, Warnings: [...checked.warnings, ...(foreign === undefined ? [] : [foreign])] };
 }
 
 /** @throws InvalidParameter for capabilities, options and devices that there are not. */

@@ -3,6 +3,7 @@
  * in the instance's records (src/state) and in nothing else, so that any number of processes may work side by side.
  */
 import type { Instance } from "../../core/instance.ts";
+import type { RegistryConfig } from "../../registry/client/index.ts";
 import { openState } from "../../state/state.ts";
 import type { Containers, Engine, Execs } from "../engine.ts";
 import { localImages } from "./images.ts";
@@ -16,6 +17,8 @@ export interface LocalEngineOptions {
   /** PATH for runtimes and conmon. */
   searchPath: string;
   storageDriver?: string;
+  /** Mirrors, insecure registries, certificates and proxies; read when a registry is first asked. */
+  registryConfig?: () => RegistryConfig;
 }
 
 /** Opens the instance, making it on first use, and repairs what a crash may have left. */
@@ -105,5 +108,9 @@ function lazySystem(local: Local): Engine["system"] {
     async *events(options) {
       yield* (await system()).events(options);
     },
+    login: async (auth) => (await system()).login(auth),
+    distribution: async (reference, options) => (await system()).distribution(reference, options),
+    diskUsage: async () => (await system()).diskUsage(),
+    check: async (options) => (await system()).check(options),
   };
 }

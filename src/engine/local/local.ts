@@ -5,6 +5,7 @@ import type { Instance } from "../../core/instance.ts";
 import type { AttachedStreams } from "../../core/streams.ts";
 import type { ContentStore } from "../../images/content.ts";
 import { startTimeOf } from "../../linux/processes.ts";
+import type { RegistryConfig } from "../../registry/client/index.ts";
 import type { CgroupLayout } from "../../runtime/cgroups.ts";
 import type { HostFacts } from "../../runtime/host.ts";
 import type { OciRuntime } from "../../runtime/runtimes.ts";
@@ -32,6 +33,8 @@ export interface Local {
   readonly me: ProcessIdentity;
   /** Tells this boot of the machine from others. */
   readonly bootId: string;
+  /** Mirrors, insecure registries, certificates and proxies. */
+  readonly registryConfig: RegistryConfig;
   readonly waitingClients: Map<ContainerId, WaitingClient[]>;
   cgroups(): CgroupLayout;
   host(): HostFacts;
@@ -45,6 +48,7 @@ export interface LocalOptions {
   self: readonly string[];
   searchPath: string;
   storageDriver?: string;
+  registryConfig?: () => RegistryConfig;
 }
 
 /** Most commands need two or three of these: each is loaded when it is first used. */
@@ -57,6 +61,13 @@ const rooms = {
   events: (): typeof import("../../state/events.ts") => require("../../state/events.ts"),
 };
 
+const plainRegistries: RegistryConfig = {
+  mirrors: [],
+  insecure: [],
+  certificateDirectories: [],
+  proxies: {},
+};
+
 export function makeLocal(options: LocalOptions): Local {
   const { instance, state, self, searchPath } = options;
   const cgroups = once(() => rooms.cgroups().detectCgroups());
@@ -65,6 +76,7 @@ export function makeLocal(options: LocalOptions): Local {
   const snapshots = once(() => rooms.snapshots().openSnapshotter(state, options.storageDriver));
   // A driver that is asked for by name is checked at once.
   if (options.storageDriver !== undefined) snapshots();
+  const registryConfig = once(options.registryConfig ?? (() => plainRegistries));
   const me = once(() => ({ pid: process.pid, started: startTimeOf(process.pid) ?? 0 }));
   return {
     instance,
@@ -81,6 +93,9 @@ export function makeLocal(options: LocalOptions): Local {
     },
     get me() {
       return me();
+    },
+    get registryConfig() {
+      return registryConfig();
     },
     bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
     waitingClients: new Map(),

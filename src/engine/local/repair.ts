@@ -12,9 +12,23 @@ import type { Local } from "./local.ts";
 const overdue = 5_000;
 
 export async function repair(local: Local): Promise<void> {
+  if (hasPendingLayers(local.state)) await dropUnsafeLayers(local);
   if (!needsRepair(local)) return;
   const { repairAll } = await import("./repair-work.ts");
   await repairAll(local);
+}
+
+/** Layers that were used before they were safe on the disk; usually there are none. */
+function hasPendingLayers(state: State): boolean {
+  return state.db.query<{ n: number }, []>("SELECT 1 AS n FROM pending_layers LIMIT 1").get() !== null;
+}
+
+/** After a power cut they may not be what the records say. */
+async function dropUnsafeLayers(local: Local): Promise<void> {
+  const { hasStalePending } = await import("../../images/pending.ts");
+  if (!hasStalePending(local.state, () => local.bootId)) return;
+  const { repairImages } = await import("../../images/collect.ts");
+  await repairImages(local);
 }
 
 function needsRepair(local: Local): boolean {

@@ -4,8 +4,10 @@ import { arch, cpus, hostname, release, totalmem } from "node:os";
 import { InvalidParameter, Unavailable } from "../../core/errors.ts";
 import type { EventMessage, SystemInfo, SystemVersion } from "../../core/objects.ts";
 import { apiVersion, minimumApiVersion, version } from "../../core/version.ts";
+import { explainForwardPolicy } from "../../network/index.ts";
 import { allContainers } from "../../state/containers.ts";
 import { eventsSince, followEvents, lastEventId, type StoredEvent } from "../../state/events.ts";
+import { driverWarnings } from "../../storage/open.ts";
 import type { EventsOptions, Filters, System } from "../engine.ts";
 import type { Local } from "./local.ts";
 import { statusOf } from "./status.ts";
@@ -16,6 +18,11 @@ export function localSystem(local: Local): System {
     version: async () => describeVersion(),
     info: async () => describeHost(local),
     events: (options) => events(local, options),
+    login: async (auth) => (await import("./registries.ts")).login(local, auth),
+    distribution: async (reference, options) =>
+      (await import("./registries.ts")).distribution(local, reference, options),
+    diskUsage: async () => (await import("./disk-usage.ts")).diskUsage(local),
+    check: async (options) => (await import("./check.ts")).check(local, options),
   };
 }
 
@@ -46,6 +53,11 @@ function describeHost(local: Local): SystemInfo {
   const images = local.state.db.query<{ n: number }, []>("SELECT count(*) AS n FROM images").get()?.n ?? 0;
   const layout = local.cgroups();
   const runtime = defaultRuntime(local);
+  const warnings = [
+    ...("missing" in runtime ? [runtime.missing] : []),
+    ...forwardWarnings(local),
+    ...driverWarnings(local.snapshots.driver),
+  ];
   const has = (controller: string): boolean => layout.controllers.has(controller);
   return {
     ID: local.instance.name,
@@ -56,7 +68,7 @@ function describeHost(local: Local): SystemInfo {
     ContainersStopped: count("created", "exited", "removing"),
     Images: images,
     Driver: local.snapshots.driver,
-    DriverStatus: [],
+    DriverStatus: local.snapshots.describeDriver(),
     LoggingDriver: "json-file",
     CgroupDriver: "cgroupfs",
     CgroupVersion: layout.version === "v2" ? "2" : "1",
@@ -76,7 +88,7 @@ function describeHost(local: Local): SystemInfo {
     SwapLimit: has("memory"),
     CpuCfsQuota: has("cpu"),
     PidsLimit: has("pids"),
-    Warnings: "missing" in runtime ? [`WARNING: ${runtime.missing}`] : null,
+    Warnings: warnings.length === 0 ? null : warnings.map((warning) => `WARNING: ${warning}`),
   };
 }
 
@@ -86,6 +98,16 @@ function defaultRuntime(local: Local): { name: string; path: string } | { missin
     return local.runtime();
   } catch (error) {
     if (error instanceof Unavailable) return { missing: error.message };
+    throw error;
+  }
+}
+
+/** Why containers may not reach the outside; without nftables nobody's rules of it are in the way. */
+function forwardWarnings(local: Local): string[] {
+  try {
+    return [explainForwardPolicy(local.instance) ?? []].flat();
+  } catch (error) {
+    if (error instanceof Unavailable) return [];
     throw error;
   }
 }

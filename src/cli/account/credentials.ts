@@ -1,0 +1,30 @@
+/** The user's credentials, as commands need them. */
+import type { AuthConfig } from "../../core/objects.ts";
+import type { Credentials } from "../../registry/credentials/index.ts";
+import type { Invocation } from "../command.ts";
+import { namedReference } from "../options/references.ts";
+
+/** Opens config.json, or what it names in its place. Nothing is read before it is asked. */
+export async function userCredentials({
+  io,
+  configDirectory,
+}: Pick<Invocation, "io" | "configDirectory">): Promise<Credentials> {
+  const { openCredentials } = await import("../../registry/credentials/index.ts");
+  return openCredentials({ configDirectory, searchPath: io.env.PATH ?? "", environment: io.env });
+}
+
+/** What the user has for the registry of a name; an empty object for an option where there is nothing. */
+export async function authOption(
+  invocation: Pick<Invocation, "io" | "configDirectory">,
+  reference: string,
+): Promise<{ auth?: AuthConfig }> {
+  return await authOfRegistry(invocation, namedReference(reference).domain);
+}
+
+export async function authOfRegistry(
+  invocation: Pick<Invocation, "io" | "configDirectory">,
+  registry: string,
+): Promise<{ auth?: AuthConfig }> {
+  const auth = await (await userCredentials(invocation)).get(registry);
+  return auth === undefined ? {} : { auth };
+}

@@ -1,0 +1,41 @@
+/** Registries as this command reaches them itself, without an engine in between. */
+import type { CredentialSource } from "../../engine/engine.ts";
+import type { Registries } from "../../registry/client/index.ts";
+import type { Invocation } from "../command.ts";
+import type { Io } from "../io.ts";
+import { userCredentials } from "./credentials.ts";
+
+/** DAVIT_CONFIG_FILE, else the machine's own; a later file's key replaces an earlier one's. */
+function configurationFiles(env: Io["env"]): string[] {
+  const given = env.DAVIT_CONFIG_FILE;
+  return given ? [given] : ["/etc/docker/daemon.json", "/etc/davit/daemon.json"];
+}
+
+export interface RegistryAccess extends Disposable {
+  registries: Registries;
+  credentials: CredentialSource;
+}
+
+/** @param insecure hosts that may be spoken to in the clear, besides those of the configuration */
+export async function openAccess(
+  invocation: Pick<Invocation, "io" | "program" | "configDirectory">,
+  insecure: readonly string[] = [],
+): Promise<RegistryAccess> {
+  const { io, program } = invocation;
+  const [{ openRegistries }, { readRegistryConfig }, { version }] = await Promise.all([
+    import("../../registry/client/index.ts"),
+    import("../../registry/config-file.ts"),
+    import("../../core/version.ts"),
+  ]);
+  const config = readRegistryConfig({ files: configurationFiles(io.env), environment: io.env });
+  const registries = openRegistries(
+    { ...config, insecure: [...config.insecure, ...insecure] },
+    { userAgent: `${program}/${version}` },
+  );
+  const credentials = await userCredentials(invocation);
+  return {
+    registries,
+    credentials: (registry) => credentials.get(registry),
+    [Symbol.dispose]: () => registries.close(),
+  };
+}

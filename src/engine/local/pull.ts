@@ -1,0 +1,222 @@
+/**
+ * `pull`: a name of a registry into the local store. Layers are fetched side by side and unpacked while they come; what
+ * is here already is not asked for. Messages are dockerd's.
+ */
+import { InvalidParameter, NotFound } from "../../core/errors.ts";
+import { repairImages } from "../../images/collect.ts";
+import { type Image, idOf, type NamedImage } from "../../images/image.ts";
+import { type LocalStoreSink, localStoreSink } from "../../images/local-store.ts";
+import { isIndexType, type Platform } from "../../images/manifest.ts";
+import { detectHostPlatform, formatPlatform, parsePlatform, servesPlatform } from "../../images/platform.ts";
+import { progressOf, type Report } from "../../images/progress.ts";
+import { imageById, imageByName } from "../../images/records.ts";
+import {
+  canonicalForm,
+  familiarForm,
+  familiarName,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+  withDigest,
+} from "../../images/references.ts";
+import { pullMessages } from "../../images/transfer/layer-messages.ts";
+import type { Repository } from "../../registry/client/index.ts";
+import { appendEvent, type NewEvent, ringBell } from "../../state/events.ts";
+import type { ProgressMessage, PullOptions } from "../engine.ts";
+import type { Local } from "./local.ts";
+import { registriesOf } from "./registries.ts";
+import { type RemoteImage, remoteImage } from "./remote-image.ts";
+
+/**
+ * @throws InvalidParameter for a reference or platform that is none, and for what a registry sends that is not what it
+ *   promised; NotFound, Unauthorized, Unavailable in Docker's words; LinuxError ENOSPC. Then nothing has changed but
+ *   what `all` had pulled before.
+ */
+export function pull(local: Local, text: string, options: PullOptions = {}): AsyncGenerator<ProgressMessage> {
+  return progressOf(async (report, signal) => {
+    const reference = parseReference(text);
+    const platform = options.platform ? parsePlatform(options.platform) : undefined;
+    const repository = registriesOf(local).repository(reference, options.auth);
+    await repairImages(local);
+    const one = async (name: Reference): Promise<Pulled> =>
+      pullName({ local, repository, name, platform, report, isLazy: options.lazy === true, signal });
+    if (options.all !== true) {
+      const name = withDefaultTag(reference);
+      const pulled = await one(name);
+      report({ status: statusOf(name, pulled) });
+      await pulled.settle();
+      return;
+    }
+    if (reference.tag !== undefined || reference.digest !== undefined) {
+      throw new InvalidParameter("tag can't be used with --all-tags/-a");
+    }
+    await pullAll(repository, reference, one, report, signal);
+  }, options.signal);
+}
+
+async function pullAll(
+  repository: Repository,
+  reference: Reference,
+  one: (name: Reference) => Promise<Pulled>,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
+  const all: Pulled[] = [];
+  // The list first: what is pushed meanwhile does not make it longer.
+  const tags = await Array.fromAsync(repository.tags(signal));
+  if (tags.length === 0)
+    throw new NotFound(`repository ${familiarName(reference)} not found: it has no tags`);
+  for (const tag of tags) all.push(await one({ ...reference, tag }));
+  const isNewer = all.some((pulled) => pulled.isNewer);
+  report({ status: statusOf(reference, { isNewer }) });
+  for (const pulled of all) await pulled.settle();
+}
+
+interface Pulled {
+  readonly isNewer: boolean;
+  /** What a lazy pull leaves to do. */
+  settle(): Promise<void>;
+}
+
+function statusOf(name: Reference, { isNewer }: Pick<Pulled, "isNewer">): string {
+  const words = isNewer ? "Downloaded newer image for" : "Image is up to date for";
+  return `Status: ${words} ${familiarForm(name)}`;
+}
+
+interface Request {
+  local: Local;
+  repository: Repository;
+  /** With a tag or a digest. */
+  name: Reference;
+  platform: Platform | undefined;
+  report: Report;
+  isLazy: boolean;
+  signal: AbortSignal;
+}
+
+async function pullName(request: Request): Promise<Pulled> {
+  const { local, repository, name, report, signal } = request;
+  const platform = request.platform ?? detectHostPlatform();
+  const before = imageByName(local.state, name);
+  const remote = await remoteImage(repository, local.content, name, {
+    platform,
+    isKnown: before !== undefined,
+    signal,
+  });
+  report({ status: `Pulling from ${name.path}`, id: name.digest ?? name.tag ?? "" });
+  const settle = (await isHere(local, remote))
+    ? await nameOnly(request, remote)
+    : await fetch(request, remote);
+  report({ status: `Digest: ${remote.descriptor.digest}` });
+  const own = remote.image.config.value;
+  const { platform: wanted } = request;
+  if (wanted !== undefined && !servesPlatform(platformOf(own), wanted)) {
+    report({ status: mismatchWarning(name, platformOf(own), wanted) });
+  }
+  return { isNewer: before?.id !== idOf(remote.image), settle };
+}
+
+/** True when every byte of the image is here, under this very manifest, and unpacked. */
+async function isHere(local: Local, { image, manifest }: RemoteImage): Promise<boolean> {
+  const record = imageById(local.state, idOf(image));
+  if (record?.manifest !== manifest) return false;
+  // Documents are small enough to be read: one that is damaged is fetched again.
+  if ([record.id, manifest].some((digest) => local.content.tryRead(digest) === undefined)) return false;
+  for (const layer of image.layers) {
+    const { digest, size } = await layer.descriptor();
+    if (!local.content.has(digest) || local.content.sizeOf(digest) !== size) return false;
+  }
+  const top = record.chainIds.at(-1);
+  return top === undefined || (await local.snapshots.has(top));
+}
+
+/** The names that a pull gives: its tag, if it has one, and the digest that the registry has it under. */
+function namesOf({ name }: Request, { descriptor }: RemoteImage): Reference[] {
+  const byDigest = withDigest(name, descriptor.digest);
+  return name.digest === undefined ? [name, byDigest] : [byDigest];
+}
+
+function named(request: Request, remote: RemoteImage): NamedImage {
+  const { image, index } = remote;
+  const names = namesOf(request, remote);
+  return { image, names, parent: undefined, ...(index === undefined ? {} : { index }) };
+}
+
+/** As Docker has it: about the name, not about the image. */
+function pullEvent(name: Reference, image: Image): NewEvent {
+  const { config } = image.config.value;
+  const Attributes = { ...config.Labels, name: familiarName(name) };
+  return { Type: "image", Action: "pull", Actor: { ID: familiarForm(name), Attributes } };
+}
+
+/** Nothing to fetch: perhaps the name was of something else. Writes only what is new. */
+async function nameOnly(request: Request, remote: RemoteImage): Promise<Pulled["settle"]> {
+  const { local, name } = request;
+  const { state } = local;
+  const record = imageById(state, idOf(remote.image));
+  const wanted = namesOf(request, remote).map(canonicalForm);
+  const has = (reference: string) =>
+    record?.tags.includes(reference) === true || record?.repoDigests.includes(reference) === true;
+  const isNamed = wanted.every(has);
+  const isIndexed =
+    remote.index === undefined
+      ? !isIndexType(remote.descriptor.mediaType)
+      : wanted.every((reference) => record?.variantOf.includes(reference) === true);
+  if (!isNamed || !isIndexed || (remote.index === undefined && hasIndex(wanted, record?.variantOf))) {
+    return fetch(request, remote);
+  }
+  appendEvent(state, pullEvent(name, remote.image));
+  ringBell(state.instance);
+  return async () => {};
+}
+
+/** A name that led to an index leads to a plain manifest now. */
+function hasIndex(wanted: readonly string[], variantOf: readonly string[] = []): boolean {
+  return wanted.some((reference) => variantOf.includes(reference));
+}
+
+async function fetch(request: Request, remote: RemoteImage): Promise<Pulled["settle"]> {
+  const { local, repository, name, report, isLazy, signal } = request;
+  using resources = new DisposableStack();
+  const session = resources.use(local.content.openSession());
+  const sink = resources.use(
+    localStoreSink(local, session, {
+      action: "pull",
+      eventOf: ({ image }) => pullEvent(name, image),
+      report,
+      watch: pullMessages(report),
+      fetch: (_, descriptor) => (offset, stop) => repository.blob(descriptor, { offset, signal: stop }),
+      takesManifest: true,
+      isLazy,
+      signal,
+    }),
+  );
+  await put(sink, named(request, remote));
+  if (!isLazy) return async () => {};
+  const kept = resources.move();
+  return async () => {
+    using _ = kept;
+    await sink.settle();
+  };
+}
+
+async function put(sink: LocalStoreSink, image: NamedImage): Promise<void> {
+  try {
+    await sink.put(image);
+    await sink.commit();
+  } catch (error) {
+    await sink.discard();
+    throw error;
+  }
+}
+
+function platformOf({ os, architecture, variant }: Platform): Platform {
+  return { os: os || "linux", architecture, ...(variant === undefined ? {} : { variant }) };
+}
+
+function mismatchWarning(name: Reference, own: Platform, wanted: Platform): string {
+  return (
+    `WARNING: image with reference ${familiarForm(name)} was found but its platform (${formatPlatform(own)}) ` +
+    `does not match the specified platform (${formatPlatform(wanted)})`
+  );
+}

@@ -1,0 +1,2 @@
+/** Platforms in words, for callers of the engine. */
+export { formatPlatform, parsePlatform } from "../images/platform.ts";
