@@ -29,10 +29,11 @@ const mistakes: readonly Mistake[] = [
     stderr: `davit: Error response from daemon: No such image: no-such-image:latest${seeHelp("run")}`,
   },
   {
-    title: "an image that would have to be pulled",
-    args: ["run", "no-such-image"],
+    title: "an image of a registry that is not there",
+    args: ["run", "127.0.0.1:9/no-such-image"],
     code: 125,
-    stderr: /^Unable to find image 'no-such-image:latest' locally\ndavit: .*davit load.*\n\nRun 'davit run/,
+    stderr:
+      /^Unable to find image '127\.0\.0\.1:9\/no-such-image:latest' locally\ndavit: Error response from daemon: Get "http:\/\/127\.0\.0\.1:9\/v2\/": dial tcp 127\.0\.0\.1:9: connect: connection refused\n\nRun 'davit run/,
   },
   {
     title: "a command that is not there",
