@@ -85,7 +85,10 @@ export function localStoreSink(
       using _lock = await lock(state.instance, "images", { signal: options.signal });
       const chainIds = pending.flatMap(({ layers }) => layers.map(({ chainId }) => chainId));
       const ready = await Promise.all(
-        pending.map(async (item) => ({ ...item, manifest: await manifestOf(stores, item.named.image, options) })),
+        pending.map(async (item) => ({
+          ...item,
+          manifest: await manifestOf(stores, item.named.image, options),
+        })),
       );
       const fetched: Digest[] = [];
       for (const item of ready) fetched.push(...(await adopt(session, item)));
@@ -174,7 +177,11 @@ async function adopt(
   session: IngestSession,
   { named, blobs, manifest }: Pending & { manifest: ManifestToRecord },
 ): Promise<Digest[]> {
-  const documents = [named.image.config.bytes, manifest.bytes, ...(named.index?.path ?? []).map(({ bytes }) => bytes)];
+  const documents = [
+    named.image.config.bytes,
+    manifest.bytes,
+    ...(named.index?.path ?? []).map(({ bytes }) => bytes),
+  ];
   for (const bytes of documents) {
     if (bytes === undefined) continue;
     const document = session.add(bytes);

@@ -21,7 +21,12 @@ export async function compressLayer(
   { signal, taken }: { signal: AbortSignal; taken: (bytes: number) => void },
 ): Promise<CompressedBlob> {
   using reader = new RangeReader({ path });
-  const fd = openAt(atCurrentDirectory, output, openFlag.writeOnly | openFlag.create | openFlag.exclusive, 0o600);
+  const fd = openAt(
+    atCurrentDirectory,
+    output,
+    openFlag.writeOnly | openFlag.create | openFlag.exclusive,
+    0o600,
+  );
   try {
     const hash = new Bun.CryptoHasher("sha256");
     const space = new SpaceWatch(fd);

@@ -18,9 +18,9 @@ import { chainIdsOf, type Descriptor } from "../manifest.ts";
 import { type LayerRecord, layerByChain } from "../records.ts";
 import { isKnownPair } from "./compressed-layers.ts";
 import { digestOfFile, type FetchWatch, fetchBlob, holdWhole, type OpenBlob } from "./fetch-blob.ts";
+import { LayerPool, type RunningUnpack, smallLayer } from "./layer-pool.ts";
 import { Limit } from "./limit.ts";
 import type { UnpackedLayer } from "./messages.ts";
-import { LayerPool, type RunningUnpack, smallLayer } from "./layer-pool.ts";
 import type { ComingLayer, LayerEvent, LayerWatch } from "./watch.ts";
 
 export interface IncomingOptions {
@@ -301,11 +301,7 @@ const silent = () => {};
 
 const noPlan: Plan = { blob: undefined, isInPlace: false, isComplete: false };
 
-async function describe(
-  layer: Layer | undefined,
-  chainId: ChainId,
-  position: number,
-): Promise<ComingLayer> {
+async function describe(layer: Layer | undefined, chainId: ChainId, position: number): Promise<ComingLayer> {
   if (layer === undefined) throw new InvalidParameter(`no layer ${position}`);
   return {
     layer,

@@ -1,5 +1,5 @@
 /** Progress of layers in Docker's words: a line that changes for each. */
-import { type ProgressMessage, type Report } from "../progress.ts";
+import type { ProgressMessage, Report } from "../progress.ts";
 import { progressBar } from "./progress-bar.ts";
 import type { ComingLayer, LayerEvent, LayerWatch } from "./watch.ts";
 

@@ -46,7 +46,10 @@ async function start({ id, job, written, isWhole }: Extract<Order, { kind: "star
   running.set(id, { file, stop });
   try {
     // A file that is all there is read without a turn of the event loop between its bytes.
-    const layer = await unpack(isWhole ? { path: job.path } : file, job, { signal: stop.signal, makesExactModes });
+    const layer = await unpack(isWhole ? { path: job.path } : file, job, {
+      signal: stop.signal,
+      makesExactModes,
+    });
     self.postMessage({ kind: "done", id, layer });
   } catch (error) {
     self.postMessage({ kind: "failed", id, failure: describeFailure(error, stop.signal) });

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { type DiffId, type Digest, parseDigest } from "../../core/ids.ts";
 import type { State } from "../../state/state.ts";
 import type { IngestSession } from "../content.ts";
-import { type Document, type Image, type Layer } from "../image.ts";
+import type { Document, Image, Layer } from "../image.ts";
 import { type Descriptor, digestOf, type Manifest, mediaTypes } from "../manifest.ts";
 import { compressedFormsOf, forgetCompressed, noteCompressed } from "./compressed-layers.ts";
 import { LayerPool } from "./layer-pool.ts";
@@ -50,14 +50,18 @@ export class Outgoing implements Disposable {
     const original = await image.manifest();
     const isPlain = original.value.layers.map(({ mediaType }) => plainTypes.has(mediaType));
     if (!isPlain.includes(true)) return image;
-    const layers = image.layers.map((layer, at) => (isPlain[at] === true ? this.#compressedLayer(layer) : layer));
+    const layers = image.layers.map((layer, at) =>
+      isPlain[at] === true ? this.#compressedLayer(layer) : layer,
+    );
     return { ...image, layers, manifest: async () => withLayers(original.value, layers) };
   }
 
   #compressedLayer(layer: Layer): Layer {
     const descriptor = async (): Promise<Descriptor> => {
       const mediaType = gzipTypeOf((await layer.descriptor()).mediaType);
-      const [known] = compressedFormsOf(this.#state, layer.diffId).filter((form) => form.mediaType === mediaType);
+      const [known] = compressedFormsOf(this.#state, layer.diffId).filter(
+        (form) => form.mediaType === mediaType,
+      );
       if (known !== undefined) return known;
       const { digest, size } = await this.#compress(layer);
       return { mediaType, digest, size };

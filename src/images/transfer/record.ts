@@ -5,14 +5,7 @@ import { idOf, type NamedImage } from "../image.ts";
 import type { IngestedBlob } from "../ingest.ts";
 import { mediaTypes, type Platform } from "../manifest.ts";
 import { detectHostPlatform, matchPlatform } from "../platform.ts";
-import {
-  imageById,
-  insertImage,
-  type LayerRecord,
-  recordIndex,
-  setRepoDigest,
-  setTag,
-} from "../records.ts";
+import { imageById, insertImage, type LayerRecord, recordIndex, setRepoDigest, setTag } from "../records.ts";
 import { canonicalForm, familiarForm, type Reference } from "../references.ts";
 import { noteCompressed } from "./compressed-layers.ts";
 
@@ -130,7 +123,10 @@ export async function pairsOf(images: readonly ReadyImage[]): Promise<(state: St
         const digest = await blob.digest;
         if (digest === (diffId as Digest)) return undefined;
         const { mediaType } = await layer.descriptor();
-        return { diffId, descriptor: { digest, size: blob.size, mediaType: mediaType || mediaTypes.layerGzip } };
+        return {
+          diffId,
+          descriptor: { digest, size: blob.size, mediaType: mediaType || mediaTypes.layerGzip },
+        };
       }),
     ),
   );
