@@ -11,6 +11,21 @@ export interface LargeImage {
   readonly layers: readonly { files: number; bytes: number }[];
   /** A static program of the host that the lowest layer has as `/bin/busybox`. */
   readonly program?: string;
+  /** Others of the same make have other bytes. 0 when absent. */
+  readonly edition?: number;
+}
+
+/**
+ * One image for each round: ext4 is slow to make files for a minute after it has removed many, so that none may be
+ * removed before the next is measured.
+ */
+export function editionsOf(image: LargeImage, count: number): LargeImage[] {
+  const [name = "", tag = "latest"] = image.name.split(":");
+  return Array.from({ length: count }, (_, edition) => ({
+    ...image,
+    name: `${name}-${edition}:${tag}`,
+    edition,
+  }));
 }
 
 /** 204 MB, 6,700 files. */
@@ -99,7 +114,7 @@ function text(random: Bytes, length: number): Buffer {
 }
 
 /** The tar of one layer. */
-function* layerTar({ layers, program }: LargeImage, number: number): Generator<Buffer> {
+function* layerTar({ layers, program, edition = 0 }: LargeImage, number: number): Generator<Buffer> {
   const layer = layers[number];
   if (layer === undefined) throw new Error(`there is no layer ${number}`);
   if (number === 0 && program !== undefined) {
@@ -109,7 +124,7 @@ function* layerTar({ layers, program }: LargeImage, number: number): Generator<B
     yield content;
     yield padding(content.length);
   }
-  const random = new Bytes(`davit bench layer ${number}`);
+  const random = new Bytes(`davit bench layer ${number}${edition === 0 ? "" : ` edition ${edition}`}`);
   const made = new Set<string>();
   for (const [index, size] of sizes(random, layer.files, layer.bytes).entries()) {
     const top = directories[Math.floor(random.fraction() * directories.length)] ?? "opt";

@@ -8,13 +8,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { processesWithArgument } from "../src/linux/process-search.ts";
 import type { Subject } from "./engines.ts";
-import { describeImage, pulledImage, writeLargeImage } from "./image.ts";
+import { describeImage, editionsOf, pulledImage, writeLargeImage } from "./image.ts";
 import { interleave, run, summarize, type Timing, time } from "./measure.ts";
 import { measureRegistries } from "./registries.ts";
 import type { Part } from "./report.ts";
 
-const source = { address: "127.0.0.1:5110", image: "127.0.0.1:5110/davit-bench/travels:latest" };
-const target = { address: "127.0.0.1:5111", image: "127.0.0.1:5111/davit-bench/travels:latest" };
+const source = "127.0.0.1:5110";
+const target = "127.0.0.1:5111";
 
 export async function measureTransfers(part: Part): Promise<void> {
   const { subjects: engines, longRounds: rounds, scratch, add, note } = part;
@@ -23,35 +23,40 @@ export async function measureTransfers(part: Part): Promise<void> {
   const enter = namespaceOf(engines);
   const subjects = engines.map((subject) => entering(subject, enter));
   const root = mkdtempSync(join(scratch, "registries-"));
-  await using _source = await startRegistry(enter, source.address, join(root, "source"));
-  await using _target = await startRegistry(enter, target.address, join(root, "target"));
-  const archive = join(root, "image.tar");
-  writeLargeImage(archive, pulledImage);
-  await command([
-    ...enter,
-    "skopeo",
-    "copy",
-    "-q",
-    "--dest-tls-verify=false",
-    `docker-archive:${archive}`,
-    `docker://${source.image}`,
-  ]);
+  await using _source = await startRegistry(enter, source, join(root, "source"));
+  await using _target = await startRegistry(enter, target, join(root, "target"));
+  // One for each cold pull and one for each cold run.
+  const editions = editionsOf(pulledImage, 2 * rounds.counted);
+  for (const image of editions) {
+    const archive = join(root, "image.tar");
+    writeLargeImage(archive, image);
+    const destination = `docker://${source}/${image.name}`;
+    await command([
+      ...enter,
+      "skopeo",
+      "copy",
+      "-q",
+      "--dest-tls-verify=false",
+      `docker-archive:${archive}`,
+      destination,
+    ]);
+    rmSync(archive);
+  }
+  const names = editions.map(({ name }) => `${source}/${name}`);
+  const [first = ""] = names;
+  const pushed = `${target}/${pulledImage.name}`;
 
   const what = describeImage(pulledImage);
   const peaks = new Map<Subject, number[]>(subjects.map((subject) => [subject, []]));
-  const forget = async (subject: Subject): Promise<void> => {
-    await run(subject, ["rmi", "-f", source.image, target.image]).catch(() => "");
-    // What others have left to be written is not this one's work.
-    Bun.spawnSync(["sync"]);
-  };
   add({
     title: `cold \`pull\` of ${what}, until it is safe on the disk`,
     unit: "s",
     limits: { Docker: 0.5, Podman: 0.5 },
-    values: await interleave(subjects, rounds, async (subject) => {
-      await forget(subject);
+    values: await interleave(subjects, rounds, async (subject, round) => {
+      // What others have left to be written is not this one's work.
+      Bun.spawnSync(["sync"]);
       const began = performance.now();
-      peaks.get(subject)?.push(await peakOf(subject, pull(subject)));
+      peaks.get(subject)?.push(await peakOf(subject, pull(subject, names[round] ?? "")));
       // davit's own ends when the image is safe; the others promise nothing.
       if (subject.name !== "davit") Bun.spawnSync(["sync"]);
       return performance.now() - began;
@@ -68,9 +73,11 @@ export async function measureTransfers(part: Part): Promise<void> {
     title: "same, when every layer is there",
     unit: "ms",
     limits: { Docker: 0.5 },
-    values: await interleave(subjects, { warmup: 1, counted: 7 }, (subject) => time(subject, pull(subject))),
+    values: await interleave(subjects, { warmup: 1, counted: 7 }, (subject) =>
+      time(subject, pull(subject, first)),
+    ),
   });
-  for (const subject of subjects) await run(subject, ["tag", source.image, target.image]);
+  for (const subject of subjects) await run(subject, ["tag", first, pushed]);
   add({
     title: "`push` of the same, cold",
     unit: "s",
@@ -78,35 +85,37 @@ export async function measureTransfers(part: Part): Promise<void> {
     values: await interleave(subjects, rounds, async (subject) => {
       rmSync(join(root, "target", "docker"), { recursive: true, force: true });
       Bun.spawnSync(["sync"]);
-      return await time(subject, push(subject));
+      return await time(subject, push(subject, pushed));
     }),
   });
-  for (const subject of subjects) await run(subject, push(subject));
+  for (const subject of subjects) await run(subject, push(subject, pushed));
   add({
     title: "same, when all of it is there",
     unit: "ms",
     limits: { Docker: 0.5 },
-    values: await interleave(subjects, { warmup: 1, counted: 7 }, (subject) => time(subject, push(subject))),
+    values: await interleave(subjects, { warmup: 1, counted: 7 }, (subject) =>
+      time(subject, push(subject, pushed)),
+    ),
   });
   add({
     title: "from `run` to the first output of the same image, when it is not there yet",
     unit: "s",
     limits: {},
-    values: await interleave(subjects, rounds, async (subject) => {
-      await forget(subject);
+    values: await interleave(subjects, rounds, async (subject, round) => {
+      Bun.spawnSync(["sync"]);
+      const name = names[rounds.counted + round] ?? "";
       return await firstOutput(subject, [
         "run",
         "--rm",
         ...insecure(subject),
-        source.image,
+        name,
         "/bin/busybox",
         "echo",
         "hello",
       ]);
     }),
   });
-  for (const subject of subjects) await forget(subject);
-  await copySideBySide(davit, enter, rounds.counted, root, note);
+  await copySideBySide(first, davit, enter, rounds.counted, root, note);
   const [ours, docker] = ["davit", "Docker"].map((name) => subjects.find((one) => one.name === name));
   if (ours !== undefined && docker !== undefined) {
     const executable = ours.command.at(-1) ?? "";
@@ -129,12 +138,12 @@ export async function measureTransfers(part: Part): Promise<void> {
   note("In the rows of registries, Docker's column is Debian's docker-registry.");
 }
 
-function pull(subject: Subject): string[] {
-  return ["pull", "-q", ...insecure(subject), source.image];
+function pull(subject: Subject, name: string): string[] {
+  return ["pull", "-q", ...insecure(subject), name];
 }
 
-function push(subject: Subject): string[] {
-  return ["push", "-q", ...insecure(subject), target.image];
+function push(subject: Subject, name: string): string[] {
+  return ["push", "-q", ...insecure(subject), name];
 }
 
 /** Docker and davit take a registry on loopback as it is. */
@@ -186,6 +195,7 @@ async function firstOutput(subject: Subject, args: readonly string[]): Promise<n
 
 /** `davit image copy` beside skopeo, from the registry into a directory. */
 async function copySideBySide(
+  name: string,
   davit: readonly Subject[],
   enter: readonly string[],
   count: number,
@@ -209,7 +219,7 @@ async function copySideBySide(
   for (let round = 0; round < count; round += 1) {
     for (const { command: words, environment } of davit) {
       await timed(
-        [...words, "image", "copy", `docker://${source.image}`, `oci:${directory}:latest`],
+        [...words, "image", "copy", `docker://${name}`, `oci:${directory}:latest`],
         times.davit,
         environment,
       );
@@ -221,7 +231,7 @@ async function copySideBySide(
         "copy",
         "-q",
         "--src-tls-verify=false",
-        `docker://${source.image}`,
+        `docker://${name}`,
         `oci:${directory}:latest`,
       ],
       times.skopeo,
