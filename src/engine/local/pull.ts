@@ -3,9 +3,8 @@
  * is here already is not asked for. Messages are dockerd's.
  */
 import { InvalidParameter, NotFound } from "../../core/errors.ts";
-import { repairImages } from "../../images/collect.ts";
 import { type Image, idOf, type NamedImage } from "../../images/image.ts";
-import { type LocalStoreSink, localStoreSink } from "../../images/local-store.ts";
+import type { LocalStoreSink } from "../../images/local-store.ts";
 import { isIndexType, type Platform } from "../../images/manifest.ts";
 import { detectHostPlatform, formatPlatform, parsePlatform, servesPlatform } from "../../images/platform.ts";
 import { progressOf, type Report } from "../../images/progress.ts";
@@ -37,7 +36,6 @@ export function pull(local: Local, text: string, options: PullOptions = {}): Asy
     const reference = parseReference(text);
     const platform = options.platform ? parsePlatform(options.platform) : undefined;
     const repository = registriesOf(local).repository(reference, options.auth);
-    await repairImages(local);
     const one = async (name: Reference): Promise<Pulled> =>
       pullName({ local, repository, name, platform, report, isLazy: options.lazy === true, signal });
     if (options.all !== true) {
@@ -175,7 +173,13 @@ function hasIndex(wanted: readonly string[], variantOf: readonly string[] = []):
   return wanted.some((reference) => variantOf.includes(reference));
 }
 
+/** What is loaded for it is not needed to find that nothing is to be fetched. */
 async function fetch(request: Request, remote: RemoteImage): Promise<Pulled["settle"]> {
+  const [{ localStoreSink }, { repairImages }] = await Promise.all([
+    import("../../images/local-store.ts"),
+    import("../../images/collect.ts"),
+  ]);
+  await repairImages(request.local);
   const { local, repository, name, report, isLazy, signal } = request;
   using resources = new DisposableStack();
   const session = resources.use(local.content.openSession());

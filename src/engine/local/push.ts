@@ -3,7 +3,6 @@
  * registry has is mounted, what is plain here is compressed on the way. Messages are dockerd's.
  */
 import { InvalidParameter, NotFound, Unauthorized } from "../../core/errors.ts";
-import { repairImages } from "../../images/collect.ts";
 import type { IngestSession } from "../../images/content.ts";
 import type { Document, Image, Layer, NamedImage } from "../../images/image.ts";
 import type { Descriptor, Index } from "../../images/manifest.ts";
@@ -24,7 +23,7 @@ import { barMessage, Pace, shortDigest } from "../../images/transfer/layer-messa
 import { FormChanged, Outgoing } from "../../images/transfer/outgoing.ts";
 import { storedImages } from "../../images/transports/stored-source.ts";
 import type { BlobOutcome, Repository } from "../../registry/client/index.ts";
-import { registrySink } from "../../registry/transport.ts";
+import { registrySink } from "../../registry/sink.ts";
 import { appendEvent, ringBell } from "../../state/events.ts";
 import type { ProgressMessage, PushOptions } from "../engine.ts";
 import type { Local } from "./local.ts";
@@ -51,7 +50,6 @@ export function push(local: Local, text: string, options: PushOptions = {}): Asy
       throw new NotFound(`An image does not exist locally with the tag: ${familiarName(reference)}`);
     }
     const repository = registriesOf(local).repository(reference, options.auth);
-    await repairImages(local);
     for (const name of names) {
       using session = local.content.openSession();
       const images = storedImages(

@@ -6,7 +6,8 @@ import { type Descriptor, type Index, isIndexType, type Platform } from "../../i
 import { type Reference, withDefaultTag } from "../../images/references.ts";
 import type { RemoteDocument, Repository } from "../../registry/client/index.ts";
 import { manifestTypeOf } from "../../registry/client/manifest-type.ts";
-import { registryImage, resolveImage } from "../../registry/transport.ts";
+import { resolveImage } from "../../registry/resolve.ts";
+import { registryImage } from "../../registry/source.ts";
 
 export interface RemoteImage {
   readonly image: Image;
