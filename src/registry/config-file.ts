@@ -1,6 +1,6 @@
 /** The registry keys of daemon.json: `registry-mirrors` and `insecure-registries`, with Docker's checks and words. */
-import { isIP } from "node:net";
 import { InvalidParameter } from "../core/errors.ts";
+import { addressFamily } from "./client/addresses.ts";
 import type { RegistryConfig } from "./client/index.ts";
 import { parseJsonFile } from "./json-file.ts";
 
@@ -82,8 +82,8 @@ export function checkInsecure(text: string): string {
   }
   const [, host, port] = /^(\[[0-9a-fA-F:]+\]|[^:[\]]+)(?::([^:]*))?$/.exec(entry) ?? [];
   const bare = host?.replace(/^\[|\]$/g, "") ?? "";
-  const isHost = isIP(bare) !== 0 || /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(bare);
-  if (isIP(entry) === 0 && !isHost) {
+  const isHost = addressFamily(bare) !== 0 || /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(bare);
+  if (addressFamily(entry) === 0 && !isHost) {
     throw new InvalidParameter(`insecure registry ${entry} is not valid: invalid host "${bare || entry}"`);
   }
   if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65535)) {
@@ -94,7 +94,7 @@ export function checkInsecure(text: string): string {
 
 function checkRange(entry: string): string {
   const [address = "", length = "", ...more] = entry.split("/");
-  const family = isIP(address);
+  const family = addressFamily(address);
   const isRange = family !== 0 && /^\d{1,3}$/.test(length) && Number(length) <= (family === 4 ? 32 : 128);
   if (!isRange || more.length > 0) {
     throw new InvalidParameter(`insecure registry ${entry} is not valid: invalid host "${entry}"`);

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import { mediaTypes } from "../../src/images/manifest.ts";
+import { isInRange } from "../../src/registry/client/addresses.ts";
 import { parseChallenges } from "../../src/registry/client/challenge.ts";
 import { endpointsOf, insecureCheck } from "../../src/registry/client/endpoints.ts";
 import { domainOfAddress } from "../../src/registry/client/login.ts";
 import { manifestTypeOf } from "../../src/registry/client/manifest-type.ts";
 import { parseRetryAfter } from "../../src/registry/client/patience.ts";
-import { isInRange, proxyFor } from "../../src/registry/client/proxies.ts";
+import { proxyFor } from "../../src/registry/client/proxies.ts";
 import { parseContentRange, parseUploadRange } from "../../src/registry/client/range.ts";
 import { splitTerm } from "../../src/registry/client/search.ts";
 

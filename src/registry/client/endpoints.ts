@@ -2,11 +2,10 @@
  * From a registry's name to the addresses where it may be reached, in Docker's order: mirrors (Docker Hub only), HTTPS,
  * and for insecure registries HTTPS with any certificate, then plain HTTP.
  */
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
 import { InvalidParameter } from "../../core/errors.ts";
 import { defaultDomain } from "../../images/references.ts";
-import { bareHost, isInRange, isLoopback } from "./proxies.ts";
+import { addressFamily, isInRange, isLoopback } from "./addresses.ts";
+import { bareHost } from "./proxies.ts";
 
 export interface Endpoint {
   /** Origin with a trailing slash: `https://registry-1.docker.io/`. */
@@ -72,12 +71,13 @@ export function insecureCheck(list: readonly string[]): InsecureCheck {
     const bare = bareHost(url);
     if (named.has(host.toLowerCase()) || isLoopback(bare)) return true;
     if (ranges.length === 0) return false;
-    const addresses = isIP(bare) === 0 ? await addressesOf(bare) : [bare];
+    const addresses = addressFamily(bare) === 0 ? await addressesOf(bare) : [bare];
     return addresses.some((address) => ranges.some((range) => isInRange(address, range)));
   };
 }
 
 async function addressesOf(host: string): Promise<string[]> {
+  const { lookup } = await import("node:dns/promises");
   const found = await lookup(host, { all: true }).catch(() => []);
   return found.map(({ address }) => address);
 }

@@ -5,11 +5,9 @@
 import type { AuthConfig, AuthResponse, RegistrySearchItem } from "../../core/objects.ts";
 import type { Reference } from "../../images/references.ts";
 import { Directory } from "./directory.ts";
-import { domainOfAddress, login } from "./login.ts";
 import type { Patience } from "./patience.ts";
 import { RemoteRepository } from "./remote-repository.ts";
 import type { Repository } from "./repository.ts";
-import { defaultLimit, search, splitTerm } from "./search.ts";
 
 export type { Patience } from "./patience.ts";
 export type { BlobOutcome, RemoteDocument, Repository, UploadOptions } from "./repository.ts";
@@ -55,13 +53,15 @@ export function openRegistries(config: RegistryConfig, options: RegistriesOption
   return {
     repository: ({ domain, path }, auth) => new RemoteRepository(directory.site(domain, auth), path),
     login: async (auth, signal) => {
+      const { domainOfAddress, login } = await import("./login.ts");
       const { session, authorizer } = await directory.loginSession(domainOfAddress(auth.serveraddress), auth);
       return await login(session, authorizer, directory.patience, signal);
     },
-    search: async (term, { limit = defaultLimit, auth, signal } = {}) => {
+    search: async (term, { limit, auth, signal } = {}) => {
+      const { defaultLimit, search, splitTerm } = await import("./search.ts");
       const { domain, words } = splitTerm(term);
       const session = await directory.searchSession(domain, auth);
-      return await search(session, words, limit, directory.patience, signal);
+      return await search(session, words, limit ?? defaultLimit, directory.patience, signal);
     },
     close: () => directory.forget(),
   };

@@ -1,6 +1,6 @@
 /** Which proxy a request takes: HTTP_PROXY, HTTPS_PROXY and NO_PROXY by the rules of Go's `httpproxy` package. */
-import { BlockList, isIP } from "node:net";
 import { InvalidParameter } from "../../core/errors.ts";
+import { addressFamily, isInRange, isLoopback } from "./addresses.ts";
 
 export interface ProxySettings {
   http?: string;
@@ -43,10 +43,10 @@ function matches(entry: string, host: string, port: string): boolean {
   if (entry === "*") return true;
   if (entry.includes("/")) return isInRange(host, entry);
   const [, name = entry, wantedPort] = /^(\[[^\]]+\]|[^:]+|[0-9a-f:]+):?(\d+)?$/.exec(entry) ?? [];
-  if (isIP(entry) !== 0) return entry === host;
+  if (addressFamily(entry) !== 0) return entry === host;
   if (wantedPort !== undefined && wantedPort !== port) return false;
   const bare = name.replace(/^\[|\]$/g, "").replace(/^\*(?=\.)/, "");
-  if (isIP(bare) !== 0) return bare === host;
+  if (addressFamily(bare) !== 0) return bare === host;
   // `.example.com` means what is below it; `example.com` that and itself.
   return bare.startsWith(".") ? host.endsWith(bare) : host === bare || host.endsWith(`.${bare}`);
 }
@@ -54,23 +54,4 @@ function matches(entry: string, host: string, port: string): boolean {
 /** The host of a URL in lower case, an IPv6 address without its brackets. */
 export function bareHost(url: URL): string {
   return url.hostname.replace(/^\[|\]$/g, "").toLowerCase();
-}
-
-/** `localhost`, 127.0.0.0/8 and ::1. */
-export function isLoopback(host: string): boolean {
-  if (host === "localhost" || host === "::1") return true;
-  return isIP(host) === 4 && host.startsWith("127.");
-}
-
-/** True when `address` is an IP address inside a CIDR range; false also where either is no such thing. */
-export function isInRange(address: string, range: string): boolean {
-  const family = isIP(address);
-  const [network = "", length = ""] = range.split("/");
-  const networkFamily = isIP(network);
-  const bits = Number(length);
-  if (family === 0 || networkFamily === 0 || !/^\d{1,3}$/.test(length)) return false;
-  if (bits > (networkFamily === 4 ? 32 : 128)) return false;
-  const list = new BlockList();
-  list.addSubnet(network, bits, networkFamily === 4 ? "ipv4" : "ipv6");
-  return list.check(address, family === 4 ? "ipv4" : "ipv6");
 }

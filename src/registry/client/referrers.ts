@@ -7,8 +7,8 @@ import { RequestFailure } from "./failures.ts";
 import { pages } from "./paging.ts";
 import type { Patience } from "./patience.ts";
 import type { RemoteDocument } from "./repository.ts";
+import { pullScope } from "./scopes.ts";
 import type { Session } from "./session.ts";
-import { pullScope } from "./upload.ts";
 
 export interface ReferrersRequest {
   session: Session;

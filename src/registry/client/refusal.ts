@@ -1,5 +1,4 @@
 /** A registry's refusal, in the words of Docker's registry client. */
-import { STATUS_CODES } from "node:http";
 import { type ErrorKind, InvalidParameter } from "../../core/errors.ts";
 import { type JsonReader, parseJson } from "../../images/json.ts";
 import { parseChallenges } from "./challenge.ts";
@@ -7,6 +6,9 @@ import { readWhole, TooLarge } from "./documents.ts";
 import { RequestFailure } from "./failures.ts";
 import type { HttpAnswer } from "./http.ts";
 import { parseRetryAfter } from "./patience.ts";
+
+/** Loaded when there is a refusal to be told: it takes milliseconds. */
+const http = (): typeof import("node:http") => require("node:http");
 
 const largestRefusal = 64 * 1024;
 const longestQuote = 300;
@@ -34,7 +36,7 @@ export async function refusal(answer: HttpAnswer, request: string): Promise<Requ
 }
 
 export function statusLine(status: number): string {
-  return `${status} ${STATUS_CODES[status] ?? ""}`.trim();
+  return `${status} ${http().STATUS_CODES[status] ?? ""}`.trim();
 }
 
 /** `manifest unknown: manifest unknown`; several are a list, as in Docker. */

@@ -1,20 +1,20 @@
-/** A repository over HTTP: each method of the interface as the requests it takes. */
+/**
+ * A repository over HTTP: each method of the interface as the requests it takes. To find that nothing is new takes a few
+ * of them; the rest is loaded when it is used.
+ */
 import { InvalidParameter } from "../../core/errors.ts";
 import { type Digest, isDigest } from "../../core/ids.ts";
 import type { ByteSource } from "../../images/layers/tar-entry.ts";
 import { type Descriptor, digestOf, largestDocument } from "../../images/manifest.ts";
 import type { Reference } from "../../images/references.ts";
 import { readWhole } from "./documents.ts";
-import { download } from "./download.ts";
 import { acceptedManifests, bareType, manifestTypeOf } from "./manifest-type.ts";
-import { pages } from "./paging.ts";
 import { type Patience, withPatience } from "./patience.ts";
-import { referrers } from "./referrers.ts";
 import type { BlobOutcome, RemoteDocument, Repository, UploadOptions } from "./repository.ts";
+import { pullScope, pushScope } from "./scopes.ts";
 import type { Session } from "./session.ts";
 import type { Site } from "./site.ts";
 import { type Act, translate } from "./translate.ts";
-import { pullScope, pushScope, upload } from "./upload.ts";
 
 const tagPattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 const tagsPerPage = 1000;
@@ -50,6 +50,7 @@ export class RemoteRepository implements Repository {
     const { patience } = this.#site;
     const options = { path: this.path, scopes: [pullScope(this.path)], patience, offset, signal };
     try {
+      const { download } = await import("./download.ts");
       yield* download(this.#site.places(), descriptor, options);
     } catch (error) {
       throw this.#meaning(error, "pull");
@@ -86,6 +87,7 @@ export class RemoteRepository implements Repository {
       const session = await this.#site.main();
       const known = await this.#headBlob(session, digest, pushScope(this.path), options.signal);
       if (known !== undefined) return { kind: "exists" };
+      const { upload } = await import("./upload.ts");
       const parts = { session, path: this.path, patience: this.#site.patience };
       return await upload(parts, { digest, size, source }, options);
     });
@@ -123,6 +125,7 @@ export class RemoteRepository implements Repository {
   }
 
   async #tags(session: Session, patience: Patience, signal: AbortSignal | undefined): Promise<string[]> {
+    const { pages } = await import("./paging.ts");
     const found: string[] = [];
     const target = `v2/${this.path}/tags/list?n=${tagsPerPage}`;
     const request = { target, scopes: [pullScope(this.path)], accept: "application/json", patience, signal };
@@ -154,6 +157,7 @@ export class RemoteRepository implements Repository {
 
   referrers(digest: Digest, artifactType?: string): Promise<Descriptor[]> {
     return this.#translated("other", digest, async () => {
+      const { referrers } = await import("./referrers.ts");
       const session = await this.#site.main();
       const { patience } = this.#site;
       const manifest = (tag: string) => this.#get(session, patience, tag, undefined);

@@ -11,6 +11,7 @@ import type { RequestBody } from "./http.ts";
 import { Attempts, type Patience, withPatience } from "./patience.ts";
 import { parseUploadRange } from "./range.ts";
 import type { BlobOutcome, UploadOptions } from "./repository.ts";
+import { pullScope, pushScope } from "./scopes.ts";
 import type { Session, SessionAnswer } from "./session.ts";
 
 export interface UploadParts {
@@ -26,14 +27,6 @@ export interface OutgoingBlob {
   size: number;
   /** Opened anew for each attempt. */
   source: () => ByteSource;
-}
-
-export function pushScope(path: string): string {
-  return `repository:${path}:pull,push`;
-}
-
-export function pullScope(path: string): string {
-  return `repository:${path}:pull`;
 }
 
 /** More places than this are not asked for a blob that can as well be sent. */
