@@ -1,4 +1,5 @@
 /** The tree of commands. A command's file is loaded when the command is run or its own help is asked for. */
+import { build, buildCache, builder } from "./catalog/builds.ts";
 import {
   attach,
   create,
@@ -47,6 +48,8 @@ import { registry } from "./registry/group.ts";
 import { nearest } from "./suggest.ts";
 
 export const groups: readonly CommandGroup[] = [
+  buildCache,
+  builder,
   {
     name: "container",
     summary: "Manage containers",
@@ -77,6 +80,7 @@ export const groups: readonly CommandGroup[] = [
     name: "image",
     summary: "Manage images",
     children: [
+      build,
       copyImage,
       diffImages,
       history,
@@ -105,6 +109,7 @@ export const commonCommands: readonly CommandEntry[] = [
   run,
   exec,
   { ...listContainers, name: "ps", aliases: [] },
+  build,
   pull,
   push,
   { ...listImages, name: "images", aliases: [] },
@@ -118,6 +123,7 @@ export const commonCommands: readonly CommandEntry[] = [
 
 export const otherCommands: readonly CommandEntry[] = [
   attach,
+  { ...build, name: "bud" },
   create,
   events,
   history,

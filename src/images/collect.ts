@@ -81,7 +81,8 @@ export async function collect(stores: ImageStores): Promise<ChainId[]> {
 function unusedLayers(state: State): ChainId[] {
   return state.db
     .query<{ chain_id: string }, []>(
-      "SELECT chain_id FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM image_layers)",
+      `SELECT chain_id FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM image_layers)
+         AND chain_id NOT IN (SELECT snapshot FROM build_results)`,
     )
     .all()
     .map((row) => row.chain_id as ChainId);

@@ -134,6 +134,19 @@ export async function prepareHost(state: State, reservation: Reservation): Promi
  * @param pid the container's first process. @throws LinuxError ENOENT or ESRCH when it is gone.
  */
 export async function plug(state: State, endpoint: Endpoint, pid: number): Promise<void> {
+  const namespace = openNamespace(`/proc/${pid}/ns/net`);
+  try {
+    await plugInto(state, endpoint, namespace);
+  } finally {
+    closeNamespace(namespace);
+  }
+}
+
+/**
+ * As `plug`, for a network namespace that is there before any process is in it.
+ * @param namespace open; stays the caller's.
+ */
+export async function plugInto(state: State, endpoint: Endpoint, namespace: number): Promise<void> {
   const address = parseIpv4(endpoint.address);
   const gateway = parseIpv4(endpoint.gateway);
   const mac = parseMac(endpoint.mac);
@@ -141,28 +154,22 @@ export async function plug(state: State, endpoint: Endpoint, pid: number): Promi
     throw new SystemFailure(`the record of endpoint ${endpoint.endpointId} is damaged`);
   }
   using host = new NetlinkSocket("route");
-  const namespace = openNamespace(`/proc/${pid}/ns/net`);
-  try {
-    const bridge = findInterface(state.instance.bridge);
-    if (bridge === undefined)
-      throw new SystemFailure(`bridge ${state.instance.bridge} is not there any more`);
-    makeVeth(host, endpoint, bridge.index, { name: containerLink, mac, namespace });
-    faultPoint("plug:veth");
-    withNetworkNamespace(namespace, () => {
-      using inside = new NetlinkSocket("route");
-      const link = findInterface(containerLink);
-      if (link === undefined) throw new SystemFailure(`${containerLink} is missing in the container`);
-      inside.batch([
-        setUp("lo"),
-        withoutLinkLocalAddress(containerLink),
-        addAddress(link.index, address, endpoint.prefixLength),
-        setUp(containerLink),
-        addDefaultRoute(gateway),
-      ]);
-    });
-  } finally {
-    closeNamespace(namespace);
-  }
+  const bridge = findInterface(state.instance.bridge);
+  if (bridge === undefined) throw new SystemFailure(`bridge ${state.instance.bridge} is not there any more`);
+  makeVeth(host, endpoint, bridge.index, { name: containerLink, mac, namespace });
+  faultPoint("plug:veth");
+  withNetworkNamespace(namespace, () => {
+    using inside = new NetlinkSocket("route");
+    const link = findInterface(containerLink);
+    if (link === undefined) throw new SystemFailure(`${containerLink} is missing in the container`);
+    inside.batch([
+      setUp("lo"),
+      withoutLinkLocalAddress(containerLink),
+      addAddress(link.index, address, endpoint.prefixLength),
+      setUp(containerLink),
+      addDefaultRoute(gateway),
+    ]);
+  });
   // In this order: the first port to carry is what gives the bridge its carrier.
   const port = await untilOperational(host, endpoint.hostLink);
   await untilOperational(host, state.instance.bridge);

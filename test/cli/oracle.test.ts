@@ -653,8 +653,8 @@ function commandPaths(): string[][] {
 
 /** What docker's command line does not have. */
 function isOurOwn([group = "", name = ""]: readonly string[]): boolean {
-  const own = ["image copy", "image diff", "image layers", "system check"];
-  return group === "registry" || own.includes(`${group} ${name}`);
+  const own = ["builder ls", "image copy", "image diff", "image layers", "system check"];
+  return ["bud", "build-cache", "registry"].includes(group) || own.includes(`${group} ${name}`);
 }
 
 async function commandAt(path: readonly string[]): Promise<Command> {

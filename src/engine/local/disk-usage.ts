@@ -6,6 +6,8 @@ import type { ContentStore } from "../../images/content.ts";
 import { listImages } from "../../images/list.ts";
 import type { State } from "../../state/state.ts";
 import { allVolumes, describeVolume, usersOf, volumeSize } from "../../volumes/store.ts";
+import type { BuildCacheRecord } from "../build.ts";
+import { listBuildCache } from "./build-cache.ts";
 import { list } from "./list.ts";
 import type { Local } from "./local.ts";
 
@@ -21,7 +23,7 @@ export async function diskUsage(local: Local): Promise<DiskUsage> {
     Images: images,
     Containers: await list(local, { all: true, size: true }),
     Volumes: volumes(local.state),
-    BuildCache: [],
+    BuildCache: (await listBuildCache(local)).map(cacheRecord),
   };
 }
 
@@ -57,4 +59,20 @@ function volumes(state: State): Volume[] {
       ...describeVolume(state, volume),
       UsageData: { Size: volumeSize(state, volume.name), RefCount: usersOf(state, volume.name).length },
     }));
+}
+
+function cacheRecord(record: BuildCacheRecord): DiskUsage["BuildCache"][number] {
+  const time = (milliseconds: number) => new Date(milliseconds).toISOString();
+  return {
+    ID: record.id,
+    Type: record.kind === "mount" ? "exec.cachemount" : "regular",
+    Description: record.description,
+    // What an image here is made of takes its room there.
+    InUse: record.inUse,
+    Shared: record.inUse,
+    Size: record.size,
+    CreatedAt: time(record.createdAt),
+    LastUsedAt: time(record.usedAt),
+    UsageCount: record.uses,
+  };
 }

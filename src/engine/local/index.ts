@@ -5,6 +5,7 @@
 import type { Instance } from "../../core/instance.ts";
 import type { RegistryConfig } from "../../registry/client/index.ts";
 import { openState } from "../../state/state.ts";
+import type { Builds } from "../build.ts";
 import type { Containers, Engine, Execs } from "../engine.ts";
 import { localImages } from "./images.ts";
 import { type Local, makeLocal } from "./local.ts";
@@ -22,7 +23,9 @@ export interface LocalEngineOptions {
 }
 
 /** Opens the instance, making it on first use, and repairs what a crash may have left. */
-export async function openLocalEngine(options: LocalEngineOptions): Promise<Engine> {
+export async function openLocalEngine(
+  options: LocalEngineOptions,
+): Promise<Engine & { readonly builds: Builds }> {
   const state = openState(options.instance);
   const local = makeLocal({ ...options, state });
   await repair(local);
@@ -33,6 +36,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Engi
     volumes: lazyVolumes(local),
     networks: lazyNetworks(local),
     system: lazySystem(local),
+    builds: lazyBuilds(local),
     close: async () => state.close(),
   };
 }
@@ -96,6 +100,18 @@ function lazyNetworks(local: Local): Engine["networks"] {
   return {
     list: async (filters) => (await networks()).list(filters),
     inspect: async (id) => (await networks()).inspect(id),
+  };
+}
+
+function lazyBuilds(local: Local): Builds {
+  return {
+    async *build(request, query) {
+      yield* (await import("./build.ts")).build(local, request, query);
+    },
+    cache: {
+      list: async () => (await import("./build-cache.ts")).listBuildCache(local),
+      prune: async (query) => (await import("./build-cache.ts")).pruneBuildCache(local, query),
+    },
   };
 }
 

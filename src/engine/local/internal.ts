@@ -19,7 +19,7 @@ export interface InternalOptions {
 /** @returns the exit code of the process. */
 export async function runInternal(args: readonly string[], options: InternalOptions): Promise<number> {
   const [verb, id = ""] = args;
-  if (verb !== "tidy" && !/^[0-9a-f]{64}$/.test(id)) {
+  if (verb !== "tidy" && verb !== "settle" && !/^[0-9a-f]{64}$/.test(id)) {
     throw new InvalidParameter("internal verbs need a container id");
   }
   // Not closed: a close would cost a checkpoint, and the process ends here anyway.
@@ -32,6 +32,11 @@ export async function runInternal(args: readonly string[], options: InternalOpti
     case "tidy":
       await tidyAll(local);
       return 0;
+    case "settle": {
+      const { settleImages } = await import("../../build/output/store.ts");
+      await settleImages(local, local.bootId);
+      return 0;
+    }
     default:
       throw new InvalidParameter(`unknown internal verb: ${verb}`);
   }

@@ -83,6 +83,7 @@ function adoptRestart(local: Local, record: ContainerRecord): void {
 export async function repairOperation(local: Local, id: ContainerId): Promise<void> {
   const now = operationOn(local.state, id);
   if (now === undefined || isAlive(now.owner.pid, now.owner.started)) return;
+  if (now.verb === "build") return await repairBuildStep(local, id);
   const record = containerById(local.state, id);
   if (record === undefined) {
     removeDirectories(local.instance, id);
@@ -104,6 +105,16 @@ export async function repairOperation(local: Local, id: ContainerId): Promise<vo
         endOperation(local.state, id);
       }
   }
+}
+
+/** A RUN step, or the network of one, whose build was killed. */
+async function repairBuildStep(local: Local, id: ContainerId): Promise<void> {
+  const { removeLostRun } = await import("../../build/steps/run.ts");
+  await removeLostRun(
+    { instance: local.instance, cgroups: local.cgroups, runtime: () => local.runtime() },
+    id,
+  );
+  endOperation(local.state, id);
 }
 
 /**
