@@ -147,6 +147,8 @@ async function attempt(
       if (written - flushed >= flushStep) {
         startWriting(partial.fd, flushed, written - flushed);
         flushed = written;
+        // The runtime counts what chunks take too late: without this a large pull holds 40 MB of dead ones.
+        Bun.gc(true);
         faultPoint("pull:downloading");
       }
       watch.grown?.(written);

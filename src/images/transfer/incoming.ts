@@ -2,7 +2,7 @@
  * Brings the layers of images into the local store: fetched side by side, each unpacked while it comes in, committed
  * from the bottom up. What it has committed is leased (leases.ts) until the image is recorded.
  */
-import { Conflict, InvalidParameter } from "../../core/errors.ts";
+import { Conflict, hasErrno, InvalidParameter } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
 import type { ChainId, Digest } from "../../core/ids.ts";
 import { lock } from "../../state/locks.ts";
@@ -21,6 +21,7 @@ import { digestOfFile, type FetchWatch, fetchBlob, holdWhole, type OpenBlob } fr
 import { LayerPool, type RunningUnpack, smallLayer } from "./layer-pool.ts";
 import { Limit } from "./limit.ts";
 import type { UnpackedLayer } from "./messages.ts";
+import { forgetPartial } from "./partial.ts";
 import type { ComingLayer, LayerEvent, LayerWatch } from "./watch.ts";
 
 export interface IncomingOptions {
@@ -100,12 +101,21 @@ export class Incoming implements Disposable {
     const results = await Promise.allSettled(works);
     if (results.some(({ status }) => status === "rejected")) {
       this.#options.signal.throwIfAborted();
-      throw stop.signal.reason;
+      const { reason } = stop.signal;
+      // Kept downloads are for a second try; where there is no room, that would not have any either.
+      if (hasErrno(reason, "ENOSPC", "EDQUOT")) this.#forgetFetched(coming);
+      throw reason;
     }
     return {
       blobs: results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : [])),
       layers: await Promise.all(coming.map((layer, at) => this.#recordOf(layer, chainIds[at - 1]))),
     };
+  }
+
+  #forgetFetched(coming: readonly ComingLayer[]): void {
+    for (const { descriptor } of coming) {
+      if (descriptor !== undefined) forgetPartial(this.#stores.content, descriptor.digest);
+    }
   }
 
   /** Before anything is looked for, so that what is found stays (leases.ts, rule 3). */

@@ -17,6 +17,7 @@ declare const self: {
 const chunkSize = 1 << 18;
 /** Progress is told after so many bytes, and for small layers after a hundredth of them. */
 const reportStep = 1 << 19;
+const reportsBetweenCollections = 16;
 
 interface Running {
   readonly file?: GrowingFile;
@@ -39,7 +40,8 @@ async function start({ id, job, written, isWhole }: Extract<Order, { kind: "star
   const taken = (bytes: number) => {
     if (bytes - told < reportStep) return;
     told = bytes;
-    if (Math.floor(bytes / reportStep) % 16 === 0) Bun.gc(true);
+    // Chunks that were unpacked are garbage of which the runtime counts the handles and not the bytes.
+    if (Math.floor(bytes / reportStep) % reportsBetweenCollections === 0) Bun.gc(true);
     self.postMessage({ kind: "taken", id, bytes });
   };
   const file = new GrowingFile(job.path, { written, isWhole }, { chunkSize, taken, signal: stop.signal });
