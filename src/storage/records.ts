@@ -45,6 +45,14 @@ export interface SnapshotRecords {
   directories(): Set<string>;
 }
 
+/** As the Snapshotter's `has`, for a committed one, without opening a driver. */
+export function isCommitted(state: State, key: string): boolean {
+  const query = state.db.query<{ n: number }, [string]>(
+    "SELECT 1 AS n FROM snapshots WHERE key = ? AND state = 'committed'",
+  );
+  return query.get(key) !== null;
+}
+
 export function openRecords(state: State, driver: string): SnapshotRecords {
   const { db } = state;
   const byKey = db.query<SnapshotRow, [string, string]>(

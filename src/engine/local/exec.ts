@@ -139,6 +139,8 @@ async function run<Launched>(
         ? error.exitCode
         : 126;
     putExec(local.state, { ...exec, state: { status: "exited", exitCode } });
+    // Where the container ended meanwhile, and took the way of the launch along, that is what went wrong.
+    if (!(error instanceof StartFailure)) requireLive(local, exec.containerId);
     throw error;
   }
 }

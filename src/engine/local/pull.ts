@@ -21,6 +21,7 @@ import {
 import { pullMessages } from "../../images/transfer/layer-messages.ts";
 import type { Repository } from "../../registry/client/index.ts";
 import { appendEvent, type NewEvent, ringBell } from "../../state/events.ts";
+import { isCommitted } from "../../storage/records.ts";
 import type { ProgressMessage, PullOptions } from "../engine.ts";
 import type { Local } from "./local.ts";
 import { registriesOf } from "./registries.ts";
@@ -125,7 +126,7 @@ async function isHere(local: Local, { image, manifest }: RemoteImage): Promise<b
     if (!local.content.has(digest) || local.content.sizeOf(digest) !== size) return false;
   }
   const top = record.chainIds.at(-1);
-  return top === undefined || (await local.snapshots.has(top));
+  return top === undefined || isCommitted(local.state, top);
 }
 
 /** The names that a pull gives: its tag, if it has one, and the digest that the registry has it under. */
