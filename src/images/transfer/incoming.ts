@@ -55,6 +55,8 @@ export class Incoming implements Disposable {
   /** What this command has put in place itself. */
   readonly committed = new Map<ChainId, LayerRecord>();
   readonly #blobs = new Map<Digest, IngestedBlob>();
+  /** Blobs of the store that are not what their name says. */
+  readonly #damaged = new Set<Digest>();
 
   constructor(stores: ImageStores, session: IngestSession, options: IncomingOptions) {
     this.#stores = stores;
@@ -136,7 +138,9 @@ export class Incoming implements Disposable {
   }
 
   #hold(descriptor: Descriptor): IngestedBlob | undefined {
-    const known = this.#blobs.get(descriptor.digest) ?? holdWhole(this.#session, descriptor);
+    const stored = () =>
+      this.#damaged.has(descriptor.digest) ? undefined : holdWhole(this.#session, descriptor);
+    const known = this.#blobs.get(descriptor.digest) ?? stored();
     if (known !== undefined) this.#blobs.set(descriptor.digest, known);
     return known;
   }
@@ -179,8 +183,10 @@ export class Incoming implements Disposable {
     if (layer.ingested !== undefined || descriptor === undefined || !(error instanceof InvalidParameter)) {
       return false;
     }
+    if ((await digestOfFile(blob.path, signal)) === descriptor.digest) return false;
     this.#blobs.delete(descriptor.digest);
-    return (await digestOfFile(blob.path, signal)) !== descriptor.digest;
+    this.#damaged.add(descriptor.digest);
+    return true;
   }
 
   /** A blob that is all there: from an archive, or from the store. */
