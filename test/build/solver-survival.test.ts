@@ -2,7 +2,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { describeInstance } from "../../src/core/instance.ts";
 import { openState } from "../../src/state/state.ts";
+import { ownershipOf } from "../harness/kernel.ts";
+import { tearDown } from "../harness/teardown.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
 
 let workshop: Workshop;
@@ -268,18 +271,18 @@ describe("vfs", () => {
       a: "1",
     });
     const { result } = await workshop.build(context);
-    const roots = [
-      "--data-root",
-      join(workshop.davit.directory, "vfs-data"),
-      "--exec-root",
-      join(workshop.davit.directory, "vfs-exec"),
-    ];
-    const vfs = [...roots, "--storage-driver", "vfs"];
+    const dataRoot = join(workshop.davit.directory, "vfs-data");
+    const execRoot = join(workshop.davit.directory, "vfs-exec");
+    const vfs = ["--data-root", dataRoot, "--exec-root", execRoot, "--storage-driver", "vfs"];
     const archive = join(workshop.davit.directory, "base.tar");
     await workshop.davit.output(["save", "-o", archive, "davit-busybox"]);
     const env = { DAVIT_DATA_ROOT: "", DAVIT_EXEC_ROOT: "" };
-    await workshop.davit.output([...vfs, "load", "-q", "-i", archive], { env });
-    const built = await workshop.davit.output([...vfs, "build", "-q", "--network=none", context], { env });
-    expect(built).toBe(result.imageId);
+    try {
+      await workshop.davit.output([...vfs, "load", "-q", "-i", archive], { env });
+      const built = await workshop.davit.output([...vfs, "build", "-q", "--network=none", context], { env });
+      expect(built).toBe(result.imageId);
+    } finally {
+      await tearDown(ownershipOf(describeInstance(dataRoot, execRoot)));
+    }
   });
 });
