@@ -127,17 +127,18 @@ export function localStoreSink(
     },
     discard: async () => {
       incoming[Symbol.dispose]();
-      if (!isCommitted) await undo(stores, session);
+      if (!isCommitted) await undo(stores, session, incoming);
     },
     [Symbol.dispose]: () => incoming[Symbol.dispose](),
   };
 }
 
 /** Removes what a failed command unpacked and adopted. */
-async function undo(stores: ImageStores, session: IngestSession): Promise<void> {
+async function undo(stores: ImageStores, session: IngestSession, incoming: Incoming): Promise<void> {
   // First the blobs: where the disk is full, the database has no room for the removals before.
   session.clear();
   try {
+    await incoming.removeLeftovers();
     using _lock = await lock(stores.state.instance, "images");
     await collect(stores);
   } catch {

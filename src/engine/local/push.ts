@@ -90,10 +90,10 @@ async function pushName(
   const index = isOnePlatform ? undefined : indexToPush(images);
   let pushed: Descriptor;
   try {
-    pushed = await pushImages(request, images, index);
+    pushed = await pushImages(request, images, index, false);
   } catch (error) {
     if (!(error instanceof FormChanged)) throw error;
-    pushed = await pushImages(request, images, index);
+    pushed = await pushImages(request, images, index, true);
   }
   const { digest: Digest, size: Size } = pushed;
   const Tag = name.tag ?? "";
@@ -108,6 +108,7 @@ async function pushImages(
   request: Request,
   images: readonly NamedImage[],
   index: PushedIndex | undefined,
+  isAnew: boolean,
 ): Promise<Descriptor> {
   const { local, repository, session, name, report, signal } = request;
   const paces = new Map<Layer["diffId"], Pace>();
@@ -119,6 +120,7 @@ async function pushImages(
   };
   using outgoing = new Outgoing(local.state, session, {
     compressing: (layer, done, total) => bar(layer, "Compressing", done, total),
+    isAnew,
     signal,
   });
   const sink = registrySink(repository, {

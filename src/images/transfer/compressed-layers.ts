@@ -40,7 +40,7 @@ export function compressedFormsOf(state: State, diffId: DiffId): Descriptor[] {
     .map((row) => ({ digest: row.digest as Digest, size: row.size, mediaType: row.media_type }));
 }
 
-/** The blob cannot be made any more. */
-export function forgetCompressed(state: State, diffId: DiffId, digest: Digest): void {
-  state.db.query("DELETE FROM compressed_layers WHERE diff_id = ?1 AND digest = ?2").run(diffId, digest);
+/** None of the blobs that hold this layer can be made any more. */
+export function forgetCompressed(state: State, diffId: DiffId): void {
+  state.db.query("DELETE FROM compressed_layers WHERE diff_id = ?1").run(diffId);
 }

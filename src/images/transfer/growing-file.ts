@@ -1,7 +1,9 @@
 /** A file that another thread still writes: its bytes as far as they are there, then a wait for more. */
-import { RangeReader } from "../layers/byte-source.ts";
+import { readAt } from "../../linux/nodes.ts";
+import { atCurrentDirectory, closeFile, openAt, openFlag } from "../../linux/paths.ts";
 
-export class GrowingFile implements AsyncIterable<Uint8Array> {
+/** To be disposed of: whoever reads it may be cut off, and a thread that is ended does not close what it has open. */
+export class GrowingFile implements AsyncIterable<Uint8Array>, Disposable {
   readonly #path: string;
   readonly #chunkSize: number;
   readonly #taken: (bytes: number) => void;
@@ -9,6 +11,7 @@ export class GrowingFile implements AsyncIterable<Uint8Array> {
   #written: number;
   #isWhole: boolean;
   #wake: (() => void) | undefined;
+  #fd: number | undefined;
 
   /** @param taken is told how many bytes have been read so far. */
   constructor(
@@ -38,18 +41,26 @@ export class GrowingFile implements AsyncIterable<Uint8Array> {
       this.#signal.throwIfAborted();
       const available = this.#written;
       if (position < available) {
-        using reader = new RangeReader({ path: this.#path, offset: position, length: available - position });
-        while (position < available) {
-          const chunk = reader.read(new Uint8Array(Math.min(this.#chunkSize, available - position)));
-          if (chunk.length === 0) throw new Error(`${this.#path} is shorter than was said`);
-          position += chunk.length;
-          yield chunk;
-          this.#signal.throwIfAborted();
-          this.#taken(position);
-        }
+        const chunk = this.#read(position, Math.min(this.#chunkSize, available - position));
+        position += chunk.length;
+        yield chunk;
+        this.#taken(position);
       } else if (this.#isWhole) return;
       else await this.#more();
     }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== undefined && this.#fd >= 0) closeFile(this.#fd);
+    this.#fd = -1;
+  }
+
+  #read(position: number, length: number): Uint8Array {
+    this.#fd ??= openAt(atCurrentDirectory, this.#path, openFlag.readOnly);
+    const buffer = new Uint8Array(length);
+    const got = readAt(this.#fd, buffer, position, this.#path);
+    if (got === 0) throw new Error(`${this.#path} is shorter than was said`);
+    return buffer.subarray(0, got);
   }
 
   async #more(): Promise<void> {

@@ -57,6 +57,8 @@ export class Incoming implements Disposable {
   readonly #blobs = new Map<Digest, IngestedBlob>();
   /** Blobs of the store that are not what their name says. */
   readonly #damaged = new Set<Digest>();
+  /** Snapshots that a place could not remove. */
+  readonly #leftovers: string[] = [];
 
   constructor(stores: ImageStores, session: IngestSession, options: IncomingOptions) {
     this.#stores = stores;
@@ -67,6 +69,11 @@ export class Incoming implements Disposable {
 
   [Symbol.dispose](): void {
     this.#pool[Symbol.dispose]();
+  }
+
+  /** After a failure: removes what could not be removed before, because the disk was full. */
+  async removeLeftovers(): Promise<void> {
+    for (const key of this.#leftovers.splice(0)) await this.#stores.snapshots.remove(key);
   }
 
   /**
@@ -198,9 +205,13 @@ export class Incoming implements Disposable {
     tell: (event: LayerEvent) => void,
   ): Promise<void> {
     tell({ kind: "extracting", current: 0, total: blob.size });
-    const place = new Place(this.#stores, this.#pool, coming, parent);
+    const place = new Place(this.#rooms, coming, parent);
     await place.fill(blob.path, { written: blob.size, isWhole: true }, signal);
     await this.#settle(coming, place, blob, signal, tell);
+  }
+
+  get #rooms(): PlaceRooms {
+    return { stores: this.#stores, pool: this.#pool, leftovers: this.#leftovers };
   }
 
   async #settle(
@@ -232,7 +243,7 @@ export class Incoming implements Disposable {
     const descriptor = coming.descriptor ?? (await layer.descriptor());
     const { size: total } = descriptor;
     const newPlace = () =>
-      new Place(this.#stores, this.#pool, coming, parent, (bytes) => {
+      new Place(this.#rooms, coming, parent, (bytes) => {
         if (isDownloaded) tell({ kind: "extracting", current: Math.min(bytes, total), total });
       });
     let isDownloaded = false;
@@ -340,10 +351,18 @@ function streamOf(layer: Layer): OpenBlob {
   };
 }
 
+interface PlaceRooms {
+  readonly stores: ImageStores;
+  readonly pool: LayerPool;
+  /** Gets the keys of snapshots that cannot be removed now. */
+  readonly leftovers: string[];
+}
+
 /** Where one layer goes: an active snapshot until it is settled, or only its digest, if it is in its place already. */
 class Place {
   readonly #stores: ImageStores;
   readonly #pool: LayerPool;
+  readonly #leftovers: string[];
   readonly #coming: ComingLayer;
   readonly #parent: Promise<ChainId | undefined>;
   readonly #taken: (bytes: number) => void;
@@ -356,14 +375,14 @@ class Place {
 
   /** @param taken is told how many bytes of the file have been unpacked. */
   constructor(
-    stores: ImageStores,
-    pool: LayerPool,
+    { stores, pool, leftovers }: PlaceRooms,
     coming: ComingLayer,
     parent: Promise<ChainId | undefined>,
     taken: (bytes: number) => void = () => {},
   ) {
     this.#stores = stores;
     this.#pool = pool;
+    this.#leftovers = leftovers;
     this.#coming = coming;
     this.#parent = parent;
     this.#taken = taken;
@@ -432,11 +451,22 @@ class Place {
   /** Ends the work and removes what it made. */
   async abandon(): Promise<void> {
     this.#isAbandoned = true;
+    await this.#filling?.catch(() => undefined);
     this.#running?.cancel();
     await this.#running?.layer.catch(() => undefined);
+    await this.#remove();
+  }
+
+  async #remove(): Promise<void> {
     const key = this.#key;
     this.#key = undefined;
-    if (key !== undefined) await this.#stores.snapshots.remove(key);
+    if (key === undefined) return;
+    try {
+      await this.#stores.snapshots.remove(key);
+    } catch {
+      // On a full disk there is no room to record a removal before the blobs have gone: then it is done once more.
+      this.#leftovers.push(key);
+    }
   }
 
   async #prepare() {
@@ -448,10 +478,6 @@ class Place {
     const parent = this.#isAlone ? undefined : await this.#parent;
     await snapshots.prepare(key, parent);
     this.#key = key;
-    if (this.#isAbandoned) {
-      await this.abandon();
-      return undefined;
-    }
     return snapshots.layerTarget(key);
   }
 

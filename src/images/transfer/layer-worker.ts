@@ -3,6 +3,7 @@
  * lists it beside main.ts.
  */
 import { unshareFileSystemState } from "../../linux/thread.ts";
+import { detectFileCompression } from "../layers/compression.ts";
 import { compressLayer } from "./compress.ts";
 import { GrowingFile } from "./growing-file.ts";
 import type { Answer, Order } from "./messages.ts";
@@ -45,31 +46,32 @@ async function start({ id, job, written, isWhole }: Extract<Order, { kind: "star
     self.postMessage({ kind: "taken", id, bytes });
   };
   const file = new GrowingFile(job.path, { written, isWhole }, { chunkSize, taken, signal: stop.signal });
-  running.set(id, { file, stop });
-  try {
-    // A file that is all there is read without a turn of the event loop between its bytes.
-    const layer = await unpack(isWhole ? { path: job.path } : file, job, {
-      signal: stop.signal,
-      makesExactModes,
-    });
-    self.postMessage({ kind: "done", id, layer });
-  } catch (error) {
-    self.postMessage({ kind: "failed", id, failure: describeFailure(error, stop.signal) });
-  } finally {
-    running.delete(id);
-  }
+  await answer(id, { file, stop }, async () => {
+    using _ = file;
+    // A plain file that is all there is read without a turn of the event loop between its bytes.
+    const isPlain = isWhole && detectFileCompression({ path: job.path }) === "none";
+    const options = { signal: stop.signal, makesExactModes };
+    return { kind: "done", id, layer: await unpack(isPlain ? { path: job.path } : file, job, options) };
+  });
 }
 
 async function compress({ id, job }: Extract<Order, { kind: "compress" }>): Promise<void> {
   const stop = new AbortController();
-  running.set(id, { stop });
-  try {
+  await answer(id, { stop }, async () => {
     const taken = (bytes: number) => self.postMessage({ kind: "taken", id, bytes });
-    const blob = await compressLayer(job, { signal: stop.signal, taken });
-    self.postMessage({ kind: "compressed", id, blob });
+    return { kind: "compressed", id, blob: await compressLayer(job, { signal: stop.signal, taken }) };
+  });
+}
+
+/** The leader may end this thread as soon as it has the answer: by then nothing is open any more. */
+async function answer(id: number, job: Running, work: () => Promise<Answer>): Promise<void> {
+  running.set(id, job);
+  let result: Answer;
+  try {
+    result = await work();
   } catch (error) {
-    self.postMessage({ kind: "failed", id, failure: describeFailure(error, stop.signal) });
-  } finally {
-    running.delete(id);
+    result = { kind: "failed", id, failure: describeFailure(error, job.stop.signal) };
   }
+  running.delete(id);
+  self.postMessage(result);
 }

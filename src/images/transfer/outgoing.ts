@@ -4,7 +4,7 @@
  * itself is not kept: it would take the space of the layer a third time, and the same bytes can be made again.
  */
 import { join } from "node:path";
-import { type DiffId, type Digest, parseDigest } from "../../core/ids.ts";
+import { type DiffId, type Digest, parseDigest, randomId } from "../../core/ids.ts";
 import type { State } from "../../state/state.ts";
 import type { IngestSession } from "../content.ts";
 import type { Document, Image, Layer } from "../image.ts";
@@ -15,6 +15,8 @@ import { LayerPool } from "./layer-pool.ts";
 export interface OutgoingOptions {
   /** A layer is being compressed. */
   compressing: (layer: Layer, done: number, total: number) => void;
+  /** Do not go by what is remembered. */
+  isAnew: boolean;
   signal: AbortSignal;
 }
 
@@ -30,7 +32,6 @@ export class Outgoing implements Disposable {
   readonly #options: OutgoingOptions;
   readonly #pool = new LayerPool();
   readonly #compressed = new Map<DiffId, Promise<CompressedFile>>();
-  #files = 0;
 
   constructor(state: State, session: IngestSession, options: OutgoingOptions) {
     this.#state = state;
@@ -44,7 +45,7 @@ export class Outgoing implements Disposable {
 
   /**
    * The image as it travels. One whose layers are compressed already is itself, its manifest byte for byte.
-   * @throws FormChanged, from a layer's `open`: what was remembered has been forgotten, try again.
+   * @throws FormChanged, from a layer's `open`: then try again with `isAnew`.
    */
   async prepare(image: Image): Promise<Image> {
     const original = await image.manifest();
@@ -59,9 +60,9 @@ export class Outgoing implements Disposable {
   #compressedLayer(layer: Layer): Layer {
     const descriptor = async (): Promise<Descriptor> => {
       const mediaType = gzipTypeOf((await layer.descriptor()).mediaType);
-      const [known] = compressedFormsOf(this.#state, layer.diffId).filter(
-        (form) => form.mediaType === mediaType,
-      );
+      const [known] = this.#options.isAnew
+        ? []
+        : compressedFormsOf(this.#state, layer.diffId).filter((form) => form.mediaType === mediaType);
       if (known !== undefined) return known;
       const { digest, size } = await this.#compress(layer);
       return { mediaType, digest, size };
@@ -77,10 +78,7 @@ export class Outgoing implements Disposable {
   async *#open(layer: Layer, descriptor: () => Promise<Descriptor>): AsyncGenerator<Uint8Array> {
     const promised = await descriptor();
     const { path, digest } = await this.#compress(layer);
-    if (digest !== promised.digest) {
-      forgetCompressed(this.#state, layer.diffId, promised.digest);
-      throw new FormChanged();
-    }
+    if (digest !== promised.digest) throw new FormChanged();
     yield* Bun.file(path).stream();
   }
 
@@ -97,11 +95,12 @@ export class Outgoing implements Disposable {
     const plain = await layer.descriptor();
     const source = layer.ingested;
     if (source === undefined) throw new Error(`layer ${layer.diffId} is not held`);
-    const path = join(this.#session.directory, `compressed-${++this.#files}`);
+    const path = join(this.#session.directory, `compressed-${randomId()}`);
     const { digest, size } = await this.#pool.compress({ path: source.path, output: path }, signal, (bytes) =>
       this.#options.compressing(layer, bytes, plain.size),
     );
     const blob = { digest: parseDigest(digest), size };
+    if (this.#options.isAnew) forgetCompressed(this.#state, layer.diffId);
     noteCompressed(this.#state, layer.diffId, { ...blob, mediaType: gzipTypeOf(plain.mediaType) });
     return { ...blob, path };
   }
