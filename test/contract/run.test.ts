@@ -24,7 +24,15 @@ contract("the life of a container", (subject) => {
   });
 
   test("the exit code and the time of the end are kept", async () => {
-    await using container = await subject.start(["sh", "-c", "exit 42"]);
+    // It ends only when told to: dockerd takes the time of the start after the start, and that of an end from its
+    // runtime, so a program that is over at once may have "ended" before it "started".
+    await using container = await subject.start([
+      "sh",
+      "-c",
+      "trap 'exit 42' TERM; echo up; while :; do sleep 0.05; done",
+    ]);
+    await eventually(async () => (await subject.logsOf(container.id)).stdout.includes("up") || undefined);
+    await subject.engine.containers.kill(container.id, "TERM");
     expect(await subject.exitCodeOf(container.id)).toBe(42);
     const { State } = await subject.engine.containers.inspect(container.id);
     expect(State).toMatchObject({
