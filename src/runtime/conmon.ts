@@ -17,6 +17,7 @@ import { type CgroupLayout, enterConmonCgroup, prepareCgroupMove } from "./cgrou
 import { keepFilter } from "./config-file.ts";
 import { startFailure } from "./failures.ts";
 import { type OciRuntime, programOf } from "./runtimes.ts";
+import { programOfRuntime } from "./sealed-program.ts";
 
 export interface ConmonLaunch {
   instance: Instance;
@@ -46,11 +47,18 @@ export interface LaunchedContainer {
   conmonPid: number;
 }
 
-/**
- * Creates the container: everything is set up, its program does not run yet (`startContainer` does that).
- * @throws StartFailure with the runtime's reason in Docker's words.
- */
-export async function launchConmon(launch: ConmonLaunch): Promise<LaunchedContainer> {
+/** A conmon that waits for what it needs: it loads its libraries while the container's bundle is made. */
+export interface WaitingConmon extends Disposable {
+  /**
+   * Creates the container out of the bundle, which stands by now: everything is set up, its program does not run yet
+   * (`startContainer` does that).
+   * @throws StartFailure with the runtime's reason in Docker's words.
+   */
+  create(): Promise<LaunchedContainer>;
+}
+
+/** Spawns the conmon of a container. Disposed of before `create`, it ends and has done nothing. */
+export async function launchConmon(launch: ConmonLaunch): Promise<WaitingConmon> {
   const { bundle, exitCommand } = launch;
   const [exitProgram, ...exitArguments] = exitCommand;
   const log = launch.logPath === undefined ? "none" : `k8s-file:${launch.logPath}`;
@@ -62,12 +70,17 @@ export async function launchConmon(launch: ConmonLaunch): Promise<LaunchedContai
   if (exitProgram !== undefined) args.push(`--exit-command=${exitProgram}`);
   for (const argument of exitArguments) args.push(`--exit-command-arg=${argument}`);
 
-  using conmon = await spawnConmon(launch, bundle, args);
-  conmon.release();
-  const report = await conmon.report();
-  if (report.data < 0) throw startFailure("create", report.message ?? "", programIn(bundle));
-  keepFilter(bundle, launch.id, launch.runtime);
-  return { pid: report.data, conmonPid: readPid(join(bundle, "conmon.pid")) };
+  const conmon = await spawnConmon(launch, bundle, args);
+  return {
+    create: async () => {
+      conmon.release();
+      const report = await conmon.report();
+      if (report.data < 0) throw startFailure("create", report.message ?? "", programIn(bundle));
+      keepFilter(bundle, launch.id, launch.runtime);
+      return { pid: report.data, conmonPid: readPid(join(bundle, "conmon.pid")) };
+    },
+    [Symbol.dispose]: () => conmon[Symbol.dispose](),
+  };
 }
 
 /** What is common to containers and execs: how conmon is reached. */
@@ -87,7 +100,7 @@ export interface ConmonReport {
   message?: string;
 }
 
-/** Our end of a conmon that has just been spawned. */
+/** Our end of a conmon that has just been spawned. Disposed of before the first release, it is killed. */
 export interface ConmonLink extends Disposable {
   /** Lets it go on from where it waits: at its beginning, and once more before an attached exec. */
   release(): void;
@@ -103,12 +116,16 @@ export async function spawnConmon(
   directory: string,
   args: readonly string[],
 ): Promise<ConmonLink> {
+  // Closed when this fails; else with the link.
+  using opened = new DisposableStack();
+  using lent = new DisposableStack();
+  const program = opened.use(programOfRuntime(launch.runtime));
   const command = [
     launch.conmon,
     "--api-version=1",
     `--cid=${launch.id}`,
     `--cuuid=${launch.id}`,
-    `--runtime=${launch.runtime.path}`,
+    `--runtime=${program.path}`,
     `--runtime-arg=--root=${launch.runtime.stateDirectory}`,
     `--bundle=${directory}`,
     "--full-attach",
@@ -123,9 +140,6 @@ export async function spawnConmon(
   // With a terminal the runtime's own words would go to it, where they can be lost.
   if (args.includes("--terminal")) command.push(`--runtime-arg=--log=${join(directory, runtimeLog)}`);
   const isAttached = args.includes("--exec-attach");
-  // Closed when this fails; else with the link.
-  using opened = new DisposableStack();
-  using lent = new DisposableStack();
   const pair = () => {
     const { ours, theirs } = socketPair();
     lent.defer(() => closeFd(theirs));
@@ -149,14 +163,13 @@ export async function spawnConmon(
     stdio: ["ignore", "ignore", errors, ...pipes, ...launch.inheritedFds],
   });
   lent.dispose();
-  try {
-    // Before it is released, and so before it forks: all of it is then in the right cgroup.
+  let isReleased = false;
+  const prepare = () => {
+    // Before it forks: all of it is then in the right cgroup.
     enterConmonCgroup(launch.cgroups, launch.instance, child.pid);
-  } catch (error) {
-    // It takes our closing of the start pipe for its release.
-    child.kill("SIGKILL");
-    throw error;
-  }
+    program.fill();
+    isReleased = true;
+  };
 
   const failure = async () => {
     await child.exited;
@@ -168,6 +181,7 @@ export async function spawnConmon(
   const held = opened.move();
   return {
     release: () => {
+      if (!isReleased) prepare();
       try {
         writeSync(start.ours, "\n");
       } catch (error) {
@@ -185,7 +199,11 @@ export async function spawnConmon(
     listening: async () => {
       if ((await attachments?.next()) === undefined) throw await failure();
     },
-    [Symbol.dispose]: () => held.dispose(),
+    [Symbol.dispose]: () => {
+      // It takes our closing of the start pipe for its release.
+      if (!isReleased) child.kill("SIGKILL");
+      held.dispose();
+    },
   };
 }
 

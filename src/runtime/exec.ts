@@ -3,8 +3,7 @@
  * taken also when nobody reads it any more, and its exit code is kept. That costs about 5 ms more than to run the
  * runtime directly; but then the process would die of our death, at its next write.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Instance } from "../core/instance.ts";
 import type { AttachedStreams } from "../core/streams.ts";
@@ -25,8 +24,11 @@ export interface ExecLaunch {
   containerId: string;
   /** The exec's own directory, `<container bundle>/exec/<exec id>`: process.json, pid, exit code. Made here. */
   directory: string;
-  process: ProcessSpec;
+  /** A terminal for the process. */
+  tty: boolean;
   stdin: boolean;
+  /** Makes the process, while conmon starts; `terminal` is `tty`. */
+  process: () => ProcessSpec;
 }
 
 export interface RunningExec {
@@ -42,11 +44,12 @@ export interface RunningExec {
 export async function startExec(launch: ExecLaunch): Promise<RunningExec> {
   const conmon = await spawnExec(launch, ["--exec-attach"]);
   try {
+    const process = writeProcess(launch);
     conmon.release();
     await conmon.listening();
     const streams = await attach(launch.directory);
     conmon.release();
-    const pid = await startedPid(conmon, launch);
+    const pid = await startedPid(conmon, process);
     return {
       pid,
       streams,
@@ -67,26 +70,36 @@ async function exitCode(link: ConmonLink): Promise<number> {
 /** Starts with nobody attached; returns when it runs. Its exit code is found with `execStatus`. */
 export async function startDetachedExec(launch: ExecLaunch): Promise<{ pid: number }> {
   using conmon = await spawnExec(launch, []);
+  const process = writeProcess(launch);
   conmon.release();
-  return { pid: await startedPid(conmon, launch) };
+  return { pid: await startedPid(conmon, process) };
 }
 
+/** Spawns conmon, which waits for the process to be written. */
 async function spawnExec(launch: ExecLaunch, options: readonly string[]): Promise<ConmonLink> {
-  await mkdir(launch.directory, { recursive: true, mode: 0o710 });
-  const processFile = join(launch.directory, "process.json");
-  writeFileSync(processFile, toJson(launch.process), { mode: 0o600 });
-  const args = ["--exec", `--exec-process-spec=${processFile}`, "--log-path=none", ...options];
-  if (launch.process.terminal) args.push("--terminal");
+  mkdirSync(launch.directory, { recursive: true, mode: 0o710 });
+  const args = ["--exec", `--exec-process-spec=${processFile(launch)}`, "--log-path=none", ...options];
+  if (launch.tty) args.push("--terminal");
   if (launch.stdin) args.push("--stdin");
   // A terminal can be left without ending its input.
-  if (launch.stdin && launch.process.terminal) args.push("--leave-stdin-open");
+  if (launch.stdin && launch.tty) args.push("--leave-stdin-open");
   return spawnConmon({ ...launch, id: launch.containerId, inheritedFds: [] }, launch.directory, args);
 }
 
-async function startedPid(conmon: ConmonLink, launch: ExecLaunch): Promise<number> {
+function processFile({ directory }: ExecLaunch): string {
+  return join(directory, "process.json");
+}
+
+function writeProcess(launch: ExecLaunch): ProcessSpec {
+  const process = launch.process();
+  writeFileSync(processFile(launch), toJson(process), { mode: 0o600 });
+  return process;
+}
+
+async function startedPid(conmon: ConmonLink, process: ProcessSpec): Promise<number> {
   const report = await conmon.report();
   if (report.data >= 0) return report.data;
-  throw startFailure("exec", report.message ?? "", launch.process.args[0] ?? "");
+  throw startFailure("exec", report.message ?? "", process.args[0] ?? "");
 }
 
 /** What the exec's directory tells: running with this pid, or ended with this code (unknown if conmon was killed). */

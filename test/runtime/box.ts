@@ -129,7 +129,7 @@ export class Box implements AsyncDisposable {
     this.spec = made.spec;
     this.warnings = [...checked.warnings, ...made.warnings];
     writeConfig(this.bundle, made.spec, this.runtime);
-    const launched = await launchConmon({
+    using conmon = await launchConmon({
       instance: this.instance,
       conmon: findConmon(searchPath),
       runtime: this.runtime,
@@ -143,6 +143,7 @@ export class Box implements AsyncDisposable {
       exitCommand: options.exitCommand?.(this.bundle) ?? [],
       inheritedFds: options.inheritedFds ?? [],
     });
+    const launched = await conmon.create();
     this.pid = launched.pid;
     this.conmonPid = launched.conmonPid;
   }
@@ -175,7 +176,8 @@ export class Box implements AsyncDisposable {
     args: readonly string[],
     options: Partial<ExecProcessInput> & { stdin?: boolean } = {},
   ): ExecLaunch {
-    if (this.spec === undefined) throw new Error("no container");
+    const { spec } = this;
+    if (spec === undefined) throw new Error("no container");
     this.#execs += 1;
     return {
       instance: this.instance,
@@ -184,17 +186,19 @@ export class Box implements AsyncDisposable {
       runtime: this.runtime,
       containerId: this.id,
       directory: join(this.bundle, "exec", String(this.#execs)),
-      process: makeExecProcess({
-        container: this.spec.process,
-        args,
-        env: [],
-        cwd: undefined,
-        tty: false,
-        user: undefined,
-        privileged: false,
-        host: readHostFacts(this.cgroups),
-        ...options,
-      }),
+      tty: options.tty ?? false,
+      process: () =>
+        makeExecProcess({
+          container: spec.process,
+          args,
+          env: [],
+          cwd: undefined,
+          tty: false,
+          user: undefined,
+          privileged: false,
+          host: readHostFacts(this.cgroups),
+          ...options,
+        }),
       stdin: options.stdin ?? false,
     };
   }

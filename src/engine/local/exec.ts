@@ -1,5 +1,5 @@
 /** More processes in a running container. */
-import { mkdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Conflict, InvalidParameter, NotFound, StartFailure } from "../../core/errors.ts";
 import { type ExecId, randomId } from "../../core/ids.ts";
@@ -17,8 +17,9 @@ import {
   startExec,
 } from "../../runtime/exec.ts";
 import { makeExecProcess } from "../../runtime/exec-process.ts";
-import type { RuntimeSpec } from "../../runtime/oci.ts";
+import type { ProcessSpec, RuntimeSpec } from "../../runtime/oci.ts";
 import { resolveUser } from "../../runtime/users.ts";
+import type { ContainerRecord } from "../../state/containers.ts";
 import { type ExecRecord, execById, execsOf, putExec } from "../../state/execs.ts";
 import { cleanWorkingDirectory } from "./configuration.ts";
 import { containerEvent, type Local } from "./local.ts";
@@ -161,36 +162,39 @@ function findExec(local: Local, execId: string): ExecRecord {
 function prepare(local: Local, exec: ExecRecord, options: { tty: boolean; stdin: boolean }): ExecLaunch {
   const { record } = requireLive(local, exec.containerId);
   const bundle = bundlePath(local.instance, record.id);
-  const spec: RuntimeSpec = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8"));
-  const { config } = exec;
-  const directory = join(bundle, "exec", exec.id);
-  mkdirSync(directory, { recursive: true, mode: 0o710 });
-  const user = config.User
-    ? resolveUser(local.snapshots.mountPath(record.id), config.User, record.hostConfig.GroupAdd ?? [])
-    : undefined;
   return {
     instance: local.instance,
     conmon: findConmon(local.searchPath),
     cgroups: local.cgroups(),
     runtime: local.runtime(record.runtime),
     containerId: record.id,
-    directory,
-    process: makeExecProcess({
-      container: spec.process,
-      args: config.Cmd,
-      containerEnv: record.config.Env,
-      env: config.Env ?? [],
-      cwd: config.WorkingDir ? cleanWorkingDirectory(config.WorkingDir) : undefined,
-      tty: options.tty,
-      user,
-      privileged: config.Privileged === true,
-      host: local.host(),
-      ...(config.ConsoleSize
-        ? { consoleSize: { height: config.ConsoleSize[0], width: config.ConsoleSize[1] } }
-        : {}),
-    }),
+    directory: join(bundle, "exec", exec.id),
+    tty: options.tty,
     stdin: options.stdin,
+    process: () => processOf(local, record, exec.config, options.tty),
   };
+}
+
+function processOf(local: Local, record: ContainerRecord, config: ExecConfig, tty: boolean): ProcessSpec {
+  const file = join(bundlePath(local.instance, record.id), "config.json");
+  const spec: RuntimeSpec = JSON.parse(readFileSync(file, "utf8"));
+  const user = config.User
+    ? resolveUser(local.snapshots.mountPath(record.id), config.User, record.hostConfig.GroupAdd ?? [])
+    : undefined;
+  return makeExecProcess({
+    container: spec.process,
+    args: config.Cmd,
+    containerEnv: record.config.Env,
+    env: config.Env ?? [],
+    cwd: config.WorkingDir ? cleanWorkingDirectory(config.WorkingDir) : undefined,
+    tty,
+    user,
+    privileged: config.Privileged === true,
+    host: local.host(),
+    ...(config.ConsoleSize
+      ? { consoleSize: { height: config.ConsoleSize[0], width: config.ConsoleSize[1] } }
+      : {}),
+  });
 }
 
 function recordEnd(local: Local, exec: ExecRecord, exitCode: number): void {

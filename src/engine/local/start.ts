@@ -82,14 +82,7 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
   faultPoint("start:reserved");
   let launched: LaunchedContainer;
   try {
-    const { spec } = await makeBundle(local, record, {
-      bundle,
-      rootfs,
-      mounts,
-      endpoint: bridged?.reservation.endpoint,
-    });
-    writeConfig(bundle, spec, runtime);
-    const launching = launchConmon({
+    using conmon = await launchConmon({
       instance: local.instance,
       conmon: findConmon(local.searchPath),
       cgroups: local.cgroups(),
@@ -103,8 +96,15 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
       exitCommand: internalCommand(local, "exit", id),
       inheritedFds: bridged?.reservation.sockets ?? [],
     });
+    const { spec } = await makeBundle(local, record, {
+      bundle,
+      rootfs,
+      mounts,
+      endpoint: bridged?.reservation.endpoint,
+    });
+    writeConfig(bundle, spec, runtime);
     // The runtime is at work in processes of its own; meanwhile the host's side of the network is made.
-    const [outcome, host] = await Promise.allSettled([launching, bridged?.prepareHost()]);
+    const [outcome, host] = await Promise.allSettled([conmon.create(), bridged?.prepareHost()]);
     if (outcome.status === "rejected") throw outcome.reason;
     if (host.status === "rejected") throw host.reason;
     launched = outcome.value;
