@@ -5,6 +5,7 @@ import { hasErrno, SystemFailure } from "../core/errors.ts";
 import { type Digest, parseDigest } from "../core/ids.ts";
 import { startWriting } from "../linux/disks.ts";
 import { linuxError } from "../linux/libc.ts";
+import type { Arrival } from "./arrival.ts";
 import type { Hasher } from "./hasher.ts";
 import type { RangeReader } from "./layers/byte-source.ts";
 import type { SpaceWatch } from "./layers/space.ts";
@@ -16,6 +17,8 @@ export interface IngestedBlob {
   readonly size: number;
   /** Large blobs are hashed on the second core; nobody may rely on the content before this resolves. */
   readonly digest: Promise<Digest>;
+  /** Of a blob that is still being copied; undefined when all of it is there. */
+  readonly arrival?: Arrival;
 }
 
 /** Above this, hashing on another thread is worth the way there. Bytes. */
@@ -25,7 +28,7 @@ const hashStep = 8 * 1024 * 1024;
 
 /** Writes to a file of a session's directory; small blobs are hashed on the way. */
 export class BlobWriter {
-  private readonly path: string;
+  readonly path: string;
   private readonly hasher: Hasher;
   private readonly space: SpaceWatch;
   private readonly smallHash = new Bun.CryptoHasher("sha256");
@@ -56,11 +59,21 @@ export class BlobWriter {
     else this.announce();
   }
 
+  /** Copies the first bytes of a local file's range, up to `length`. @throws LinuxError ENOSPC */
+  copyStart(source: RangeReader, length: number): void {
+    this.write(source.read(new Uint8Array(length)));
+  }
+
   /**
    * Copies the rest of a local file's range. What is hashed and used is the copy: nobody can change that.
+   * @param told how many bytes of the blob are there, after each step.
    * @throws LinuxError ENOSPC, before the last byte is used up.
    */
-  async copy(source: RangeReader, signal: AbortSignal): Promise<void> {
+  async copy(
+    source: RangeReader,
+    signal: AbortSignal,
+    told: (written: number) => void = () => {},
+  ): Promise<void> {
     if (source.end - source.position <= largeBlob) {
       const buffer = new Uint8Array(largeBlob);
       for (let chunk = source.read(buffer); chunk.length > 0; chunk = source.read(buffer)) this.write(chunk);
@@ -73,6 +86,7 @@ export class BlobWriter {
       if (copied === 0) return;
       this.size += copied;
       this.announce();
+      told(this.size);
       await Bun.sleep(0);
       signal.throwIfAborted();
     }

@@ -5,7 +5,9 @@ import { decompress, detectFileCompression } from "./layers/compression.ts";
 
 /** Costs nothing for a plain tar: then the blob's own digest is its diff id. */
 export async function diffIdOf(file: IngestedBlob): Promise<DiffId> {
-  if (isPlain(file)) return (await file.digest) as DiffId;
+  // Also waits for the bytes of one that is still being copied.
+  const digest = await file.digest;
+  if (isPlain(file)) return digest as DiffId;
   const { stream } = await decompress({ path: file.path });
   const hash = new Bun.CryptoHasher("sha256");
   for await (const chunk of stream) hash.update(chunk);

@@ -1,5 +1,5 @@
 /** `load`: images out of an archive, into the local store. All of them or none. */
-import { readArchive } from "./archives/archive.ts";
+import { type OpenedArchive, openArchive } from "./archives/archive.ts";
 import { archiveImages } from "./archives/source.ts";
 import { type ImageStores, repairImages } from "./collect.ts";
 import { copy, idOf, runnable } from "./image.ts";
@@ -31,14 +31,44 @@ export function loadImages(
     const wanted = (options.platforms ?? []).map(parsePlatform);
     await repairImages(stores);
     using session = stores.content.openSession();
-    const archive = await readArchive(session, source, signal);
+    using opened = await openArchive(session, source, signal);
+    const images = archiveImages(opened.archive, wanted.length === 0 ? "all" : wanted);
     const progress = options.quiet ? ignore : report;
-    using sink = localStoreSink(stores, session, { action: "load", report: progress, signal });
-    announce(
-      await copy(runnable(archiveImages(archive, wanted.length === 0 ? "all" : wanted)), sink),
-      report,
-    );
+    const stored = await whileCopying(opened, signal, async (inner, copied) => {
+      using sink = localStoreSink(stores, session, { action: "load", report: progress, signal: inner });
+      const commit = async () => {
+        // All of the archive has to be good before anything of it is here.
+        await copied;
+        return await sink.commit();
+      };
+      return await copy(runnable(images), { ...sink, commit });
+    });
+    announce(stored, report);
   }, options.signal);
+}
+
+/** Lets `work` unpack what is there of an archive while the rest is copied. Of two failures the first one counts. */
+async function whileCopying<Result>(
+  opened: OpenedArchive,
+  outer: AbortSignal,
+  work: (signal: AbortSignal, copied: Promise<void>) => Promise<Result>,
+): Promise<Result> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([outer, stop.signal]);
+  const orStop = async <Value>(part: Promise<Value>) => {
+    try {
+      return await part;
+    } catch (error) {
+      stop.abort(error);
+      throw error;
+    }
+  };
+  const copied = orStop(opened.copyRest(signal));
+  const parts = [orStop(work(signal, copied)), copied] as const;
+  await Promise.allSettled(parts);
+  stop.signal.throwIfAborted();
+  const [result] = await Promise.all(parts);
+  return result;
 }
 
 /** Docker's words: a line for each name; where no image of the archive has a name, a line for each id. */

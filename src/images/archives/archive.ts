@@ -6,6 +6,7 @@ import { type IngestSession, readWhole } from "../content.ts";
 import type { IngestedBlob } from "../ingest.ts";
 import type { ByteSource, TarEntry } from "../layers/tar-entry.ts";
 import { largestDocument } from "../manifest.ts";
+import { LateMembers } from "./late-members.ts";
 import { type ArchiveMember, membersOf } from "./members.ts";
 
 const mostLinks = 16;
@@ -64,6 +65,13 @@ export class Archive {
   }
 }
 
+/** An archive of which large members may still have to be copied. */
+export interface OpenedArchive extends Disposable {
+  readonly archive: Archive;
+  /** Copies them (`IngestedBlob.arrival`). @throws InvalidParameter, LinuxError ENOSPC */
+  copyRest(signal: AbortSignal): Promise<void>;
+}
+
 /**
  * Reads an archive, plain, gzip or zstd, to its end. Blobs that the store holds already are not written again.
  * @throws InvalidParameter for what is no tar, ends early, or has too many entries; LinuxError ENOSPC.
@@ -73,22 +81,53 @@ export async function readArchive(
   source: ByteSource,
   signal: AbortSignal,
 ): Promise<Archive> {
+  using opened = await openArchive(session, source, signal);
+  await opened.copyRest(signal);
+  return opened.archive;
+}
+
+/** The same; but of a plain local file only the beginnings of large members are read, for now. */
+export async function openArchive(
+  session: IngestSession,
+  source: ByteSource,
+  signal: AbortSignal,
+): Promise<OpenedArchive> {
+  using resources = new DisposableStack();
+  const late = resources.use(new LateMembers(session));
+  const archive = await readMembers(session, source, late, signal);
+  const kept = resources.move();
+  return {
+    archive,
+    copyRest: (stop) => late.copy(stop),
+    [Symbol.dispose]: () => kept.dispose(),
+  };
+}
+
+async function readMembers(
+  session: IngestSession,
+  source: ByteSource,
+  late: LateMembers,
+  signal: AbortSignal,
+): Promise<Archive> {
   const files = new Map<string, IngestedBlob>();
   const links = new Map<string, string>();
-  for await (const { entry, writeTo } of membersOf(source, signal)) {
+  for await (const member of membersOf(source, signal)) {
+    const { entry } = member;
     const name = cleanName(entry.name);
     const link = linkTarget(name, entry);
     // A later entry replaces an earlier one of the same name, as in every tar.
     files.delete(name);
     links.delete(name);
     if (link !== undefined) links.set(name, link);
-    else if (entry.type === "file") files.set(name, held(session, name) ?? (await ingest(session, writeTo)));
+    else if (entry.type === "file") {
+      files.set(name, held(session, name) ?? late.take(member) ?? (await ingest(session, member)));
+    }
   }
   if (files.size === 0) throw new InvalidParameter("invalid archive: it has no files");
   return new Archive(files, links);
 }
 
-async function ingest(session: IngestSession, writeTo: ArchiveMember["writeTo"]): Promise<IngestedBlob> {
+async function ingest(session: IngestSession, { writeTo }: ArchiveMember): Promise<IngestedBlob> {
   const writer = session.create();
   try {
     await writeTo(writer);

@@ -14,6 +14,8 @@ export interface ArchiveMember {
   entry: TarEntry;
   /** Writes the file's bytes, once, before the next member is asked for. */
   writeTo(writer: BlobWriter): Promise<void>;
+  /** For a member of a local file: its bytes, at any time. To be closed. */
+  readonly open?: () => RangeReader;
 }
 
 /** @throws InvalidParameter for what is no tar, ends early, or has too many entries. */
@@ -37,14 +39,29 @@ async function* membersOfFile(
 ): AsyncGenerator<ArchiveMember> {
   const start = file.offset ?? 0;
   for (const { entry, offset, storedSize } of index) {
+    const open = () => new RangeReader({ path: file.path, offset: start + offset, length: storedSize });
     const writeTo = async (writer: BlobWriter) => {
-      using reader = new RangeReader({ path: file.path, offset: start + offset, length: storedSize });
-      await writer.copy(reader, signal);
-      // Somebody cut the file off since it was indexed.
-      if (reader.position < start + offset + storedSize) throw unexpectedEnd();
+      using reader = open();
+      await copyAll(reader, writer, storedSize, signal);
     };
-    yield { entry, writeTo };
+    yield { entry, writeTo, open };
   }
+}
+
+/**
+ * Copies what is left of a member.
+ * @throws InvalidParameter when somebody cut the file off since it was indexed.
+ */
+export async function copyAll(
+  reader: RangeReader,
+  writer: BlobWriter,
+  storedSize: number,
+  signal: AbortSignal,
+  told?: (written: number) => void,
+): Promise<void> {
+  const end = reader.position + storedSize;
+  await writer.copy(reader, signal, told);
+  if (reader.position < end) throw unexpectedEnd();
 }
 
 async function* membersOfStream(source: ByteSource, signal: AbortSignal): AsyncGenerator<ArchiveMember> {

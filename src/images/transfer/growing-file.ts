@@ -6,6 +6,7 @@ import { atCurrentDirectory, closeFile, openAt, openFlag } from "../../linux/pat
 export class GrowingFile implements AsyncIterable<Uint8Array>, Disposable {
   readonly #path: string;
   readonly #chunkSize: number;
+  readonly #buffer: Uint8Array<ArrayBuffer> | undefined;
   readonly #taken: (bytes: number) => void;
   readonly #signal: AbortSignal;
   #written: number;
@@ -13,16 +14,21 @@ export class GrowingFile implements AsyncIterable<Uint8Array>, Disposable {
   #wake: (() => void) | undefined;
   #fd: number | undefined;
 
-  /** @param taken is told how many bytes have been read so far. */
+  /**
+   * @param reuses a chunk is good until the next one is asked for; otherwise each has memory of its own, for a reader
+   *   that works behind (decompression).
+   * @param taken is told how many bytes have been read so far.
+   */
   constructor(
     path: string,
     extent: { written: number; isWhole: boolean },
-    options: { chunkSize: number; taken: (bytes: number) => void; signal: AbortSignal },
+    options: { chunkSize: number; reuses: boolean; taken: (bytes: number) => void; signal: AbortSignal },
   ) {
     this.#path = path;
     this.#written = extent.written;
     this.#isWhole = extent.isWhole;
     this.#chunkSize = options.chunkSize;
+    this.#buffer = options.reuses ? new Uint8Array(options.chunkSize) : undefined;
     this.#taken = options.taken;
     this.#signal = options.signal;
     this.#signal.addEventListener("abort", () => this.#wake?.());
@@ -34,7 +40,6 @@ export class GrowingFile implements AsyncIterable<Uint8Array>, Disposable {
     this.#wake?.();
   }
 
-  /** Each chunk has memory of its own: whoever decompresses them works behind. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     let position = 0;
     for (;;) {
@@ -57,7 +62,7 @@ export class GrowingFile implements AsyncIterable<Uint8Array>, Disposable {
 
   #read(position: number, length: number): Uint8Array {
     this.#fd ??= openAt(atCurrentDirectory, this.#path, openFlag.readOnly);
-    const buffer = new Uint8Array(length);
+    const buffer = this.#buffer?.subarray(0, length) ?? new Uint8Array(length);
     const got = readAt(this.#fd, buffer, position, this.#path);
     if (got === 0) throw new Error(`${this.#path} is shorter than was said`);
     return buffer.subarray(0, got);

@@ -176,6 +176,7 @@ export class Incoming implements Disposable {
     if (this.#limit.isFull) tell({ kind: "waiting" });
     // Outside of the limit: what lies below may still have to wait for its turn.
     const { blob, place } = await this.#limit.run(() => this.#fetch(coming, parent, signal, tell));
+    await place.fill(blob.path, { written: blob.size, isWhole: true }, signal);
     await this.#settle(coming, place, blob, signal, tell);
     return blob;
   }
@@ -196,7 +197,7 @@ export class Incoming implements Disposable {
     return true;
   }
 
-  /** A blob that is all there: from an archive, or from the store. */
+  /** A blob from an archive, which may still be arriving, or from the store. */
   async #unpackWhole(
     coming: ComingLayer,
     blob: IngestedBlob,
@@ -206,7 +207,8 @@ export class Incoming implements Disposable {
   ): Promise<void> {
     tell({ kind: "extracting", current: 0, total: blob.size });
     const place = new Place(this.#rooms, coming, parent);
-    await place.fill(blob.path, { written: blob.size, isWhole: true }, signal);
+    blob.arrival?.follow((written, isWhole) => place.grow(written, isWhole));
+    await place.fill(blob.path, blob.arrival ?? { written: blob.size, isWhole: true }, signal);
     await this.#settle(coming, place, blob, signal, tell);
   }
 
@@ -221,7 +223,6 @@ export class Incoming implements Disposable {
     signal: AbortSignal,
     tell: (event: LayerEvent) => void,
   ): Promise<void> {
-    await place.fill(blob.path, { written: blob.size, isWhole: true }, signal);
     const record = await place.settle(blob.digest, this.#session, signal);
     if (record !== undefined) this.committed.set(coming.chainId, record);
     tell({ kind: "extracting", current: blob.size, total: blob.size });

@@ -19,6 +19,8 @@ const chunkSize = 1 << 18;
 /** Progress is told after so many bytes, and for small layers after a hundredth of them. */
 const reportStep = 1 << 19;
 const reportsBetweenCollections = 16;
+/** What a file begins with tells how it is compressed. Bytes. */
+const enoughToTell = 512;
 
 interface Running {
   readonly file?: GrowingFile;
@@ -37,21 +39,34 @@ self.onmessage = ({ data: order }) => {
 
 async function start({ id, job, written, isWhole }: Extract<Order, { kind: "start" }>): Promise<void> {
   const stop = new AbortController();
+  const isPlain = written >= enoughToTell && detectFileCompression({ path: job.path }) === "none";
   let told = 0;
   const taken = (bytes: number) => {
     if (bytes - told < reportStep) return;
     told = bytes;
     // Chunks that were unpacked are garbage of which the runtime counts the handles and not the bytes.
-    if (Math.floor(bytes / reportStep) % reportsBetweenCollections === 0) Bun.gc(true);
+    if (!isPlain && Math.floor(bytes / reportStep) % reportsBetweenCollections === 0) Bun.gc(true);
     self.postMessage({ kind: "taken", id, bytes });
   };
-  const file = new GrowingFile(job.path, { written, isWhole }, { chunkSize, taken, signal: stop.signal });
+  const file = new GrowingFile(
+    job.path,
+    { written, isWhole },
+    {
+      chunkSize,
+      reuses: isPlain,
+      taken,
+      signal: stop.signal,
+    },
+  );
   await answer(id, { file, stop }, async () => {
     using _ = file;
     // A plain file that is all there is read without a turn of the event loop between its bytes.
-    const isPlain = isWhole && detectFileCompression({ path: job.path }) === "none";
     const options = { signal: stop.signal, makesExactModes };
-    return { kind: "done", id, layer: await unpack(isPlain ? { path: job.path } : file, job, options) };
+    return {
+      kind: "done",
+      id,
+      layer: await unpack(isPlain && isWhole ? { path: job.path } : file, job, options),
+    };
   });
 }
 
