@@ -16,6 +16,7 @@ import { findContainer } from "./lookup.ts";
 import { settle } from "./settle.ts";
 import { liveState } from "./status.ts";
 
+/** `Containers.wait`. @throws NotFound */
 export async function wait(
   local: Local,
   reference: string,
@@ -48,6 +49,8 @@ async function followToEnd(local: Local, id: ContainerId, watch: Watch): Promise
   let seen = watch.seen;
   let exitCode: number | undefined;
   for (;;) {
+    // Before the events: of a container that has gone by now, the end is among them.
+    const record = containerById(local.state, id);
     for (const event of eventsAfter(local.state, seen)) {
       seen = event.id;
       if (event.message.Type !== "container" || event.message.Actor.ID !== id) continue;
@@ -57,7 +60,6 @@ async function followToEnd(local: Local, id: ContainerId, watch: Watch): Promise
       }
       if (event.message.Action === "destroy") return { StatusCode: exitCode ?? 0 };
     }
-    const record = containerById(local.state, id);
     if (record === undefined) return { StatusCode: exitCode ?? 0 };
     await untilSomethingHappens(local, record, bell, watch.signal);
   }
