@@ -24,16 +24,12 @@ import { renameAt } from "../linux/rename.ts";
 import { isDirectory, walkTree } from "../linux/walk.ts";
 import type { StorageBackend } from "./backend.ts";
 import { backingFileSystem } from "./file-systems.ts";
-import { treeUsage } from "./usage.ts";
+import { wholeTrees } from "./whole-trees.ts";
 
 export function btrfsBackend(dataRoot: string): StorageBackend {
-  const root = join(dataRoot, "btrfs");
-  const tree = (directory: string) => join(root, directory, "tree");
-  const parentOf = (lower: readonly string[]) => (lower[0] === undefined ? undefined : tree(lower[0]));
-
+  const { root, tree, parentOf, backend } = wholeTrees(dataRoot, "btrfs", "tree");
   return {
-    driver: "btrfs",
-    root,
+    ...backend,
 
     create: async (directory, lower) => {
       const top = join(root, directory);
@@ -55,20 +51,6 @@ export function btrfsBackend(dataRoot: string): StorageBackend {
       }
     },
     destroy: (directory) => destroySubvolumesIn(join(root, directory)),
-
-    mount: (directory) => tree(directory),
-    unmount: () => {},
-    isMounted: () => false,
-    rootPath: tree,
-
-    target: (directory, lower) => {
-      const parent = parentOf(lower);
-      return { path: tree(directory), whiteouts: "delete", lower: parent === undefined ? [] : [parent] };
-    },
-
-    usage: (directory, lower) => treeUsage(tree(directory), parentOf(lower)),
-    describe: () => ({}),
-    describeDriver: () => [["Backing Filesystem", backingFileSystem(root)]],
   };
 }
 

@@ -8,7 +8,7 @@ import type { StorageBackend } from "./backend.ts";
 import { RecordedSnapshotter } from "./recorded-snapshotter.ts";
 import type { Snapshotter } from "./snapshotter.ts";
 
-export const storageDrivers = ["overlay2", "btrfs", "vfs"] as const;
+const storageDrivers = ["overlay2", "btrfs", "vfs"] as const;
 export type StorageDriver = (typeof storageDrivers)[number];
 
 interface Driver {

@@ -34,6 +34,7 @@ const fixedOptions: readonly FileSystemOption[] = [
   ["redirect_dir", "nofollow"],
 ];
 
+/** Tries nothing: `overlay2-probe.ts` tells whether it can work. */
 export function overlay2Backend(dataRoot: string): StorageBackend {
   const root = join(dataRoot, "overlay2");
   const part = (directory: string, name: "diff" | "work" | "merged") => join(root, directory, name);
@@ -115,32 +116,27 @@ interface Stack {
   volatile: boolean;
 }
 
-/** Kernels before 6.5 know no `lowerdir+`; found out once. */
-const hasLowerdirPlus = true;
-
 function mountStack(stack: Stack, target: string): void {
   const { root, directory } = stack;
   // A stack needs a lower directory; `merged` is empty as long as nothing is mounted on it.
   const lower =
     stack.lower.length === 0 ? [join(directory, "merged")] : stack.lower.map((name) => `${name}/diff`);
   const flags: FileSystemOption[] = stack.volatile ? [["volatile"]] : [];
-  if (hasLowerdirPlus) {
-    try {
-      mountFileSystem("overlay", target, [
-        ["source", "overlay"],
-        ...lower.map((name): FileSystemOption => ["lowerdir+", join(root, name)]),
-        ["upperdir", join(root, directory, "diff")],
-        ["workdir", join(root, directory, "work")],
-        ...fixedOptions,
-        ...flags,
-      ]);
-      return;
-    } catch (error) {
-      // ENAMETOOLONG, EINVAL: also paths of more than 255 bytes, which fsconfig does not take.
-      if (!hasErrno(error, "ENOSYS", "EINVAL", "ENAMETOOLONG", "EPERM")) throw error;
-    }
+  try {
+    mountFileSystem("overlay", target, [
+      ["source", "overlay"],
+      ...lower.map((name): FileSystemOption => ["lowerdir+", join(root, name)]),
+      ["upperdir", join(root, directory, "diff")],
+      ["workdir", join(root, directory, "work")],
+      ...fixedOptions,
+      ...flags,
+    ]);
+  } catch (error) {
+    // Kernels before 6.5 know no `lowerdir+`. ENAMETOOLONG, EINVAL: also paths of more than 255 bytes, which fsconfig
+    // does not take.
+    if (!hasErrno(error, "ENOSYS", "EINVAL", "ENAMETOOLONG", "EPERM")) throw error;
+    mountByOptionString(root, lower, directory, flags, target);
   }
-  mountByOptionString(root, lower, directory, flags, target);
 }
 
 /** mount(2) takes one page of options: names relative to the driver's root keep 128 layers below that. */

@@ -53,6 +53,7 @@ export function isCommitted(state: State, key: string): boolean {
   return query.get(key) !== null;
 }
 
+/** @param driver whose rows are meant: each has its own. */
 export function openRecords(state: State, driver: string): SnapshotRecords {
   const { db } = state;
   const byKey = db.query<SnapshotRow, [string, string]>(

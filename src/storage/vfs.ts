@@ -7,17 +7,12 @@ import { join } from "node:path";
 import { removeTree } from "../linux/directories.ts";
 import type { StorageBackend } from "./backend.ts";
 import { copyTree } from "./copy-tree.ts";
-import { backingFileSystem } from "./file-systems.ts";
-import { treeUsage } from "./usage.ts";
+import { wholeTrees } from "./whole-trees.ts";
 
 export function vfsBackend(dataRoot: string): StorageBackend {
-  const root = join(dataRoot, "vfs");
-  const tree = (directory: string) => join(root, directory, "root");
-  const parentOf = (lower: readonly string[]) => (lower[0] === undefined ? undefined : tree(lower[0]));
-
+  const { root, tree, parentOf, backend } = wholeTrees(dataRoot, "vfs", "root");
   return {
-    driver: "vfs",
-    root,
+    ...backend,
 
     create: async (directory, lower) => {
       mkdirSync(join(root, directory), 0o710);
@@ -28,19 +23,5 @@ export function vfsBackend(dataRoot: string): StorageBackend {
 
     freeze: () => {},
     destroy: (directory) => removeTree(join(root, directory)),
-
-    mount: (directory) => tree(directory),
-    unmount: () => {},
-    isMounted: () => false,
-    rootPath: tree,
-
-    target: (directory, lower) => {
-      const parent = parentOf(lower);
-      return { path: tree(directory), whiteouts: "delete", lower: parent === undefined ? [] : [parent] };
-    },
-
-    usage: (directory, lower) => treeUsage(tree(directory), parentOf(lower)),
-    describe: () => ({}),
-    describeDriver: () => [["Backing Filesystem", backingFileSystem(root)]],
   };
 }
