@@ -1,7 +1,7 @@
 /** Restart policies. */
 import { expect, test } from "bun:test";
 import type { ContainerInspect } from "../../src/core/objects.ts";
-import { caseTimeout, contract, eventually } from "./subjects.ts";
+import { caseTimeout, contract, eventually, until } from "./subjects.ts";
 
 contract("restart policies", (subject) => {
   const inspect = (id: string): Promise<ContainerInspect> => subject.engine.containers.inspect(id);
@@ -36,9 +36,7 @@ contract("restart policies", (subject) => {
     await using container = await subject.start(["sh", "-c", "echo run"], {
       HostConfig: { RestartPolicy: { Name: "on-failure" } },
     });
-    await eventually(async () =>
-      (await inspect(container.id)).State.Status === "exited" ? true : undefined,
-    );
+    await until(async () => (await inspect(container.id)).State.Status === "exited");
     await Bun.sleep(300);
     expect(await runs(container.id)).toBe(1);
     expect((await inspect(container.id)).RestartCount).toBe(0);
@@ -50,7 +48,7 @@ contract("restart policies", (subject) => {
       await using container = await subject.start(["sh", "-c", "echo run; sleep 0.2"], {
         HostConfig: { RestartPolicy: { Name } },
       });
-      await eventually(async () => ((await runs(container.id)) >= 3 ? true : undefined));
+      await until(async () => (await runs(container.id)) >= 3);
       expect((await inspect(container.id)).RestartCount).toBeGreaterThanOrEqual(2);
       await subject.engine.containers.stop(container.id, { timeout: 5 }).catch(async (error: unknown) => {
         // It may be between two runs just then.
@@ -75,9 +73,7 @@ contract("restart policies", (subject) => {
     const before = await inspect(container.id);
     // Signals sent through the engine count as being asked.
     await subject.engine.containers.kill(container.id);
-    await eventually(async () =>
-      (await inspect(container.id)).State.Status === "exited" ? true : undefined,
-    );
+    await until(async () => (await inspect(container.id)).State.Status === "exited");
     await Bun.sleep(500);
     const after = await inspect(container.id);
     expect(after.State.Status).toBe("exited");
@@ -96,9 +92,9 @@ contract("restart policies", (subject) => {
         HostConfig: { RestartPolicy: { Name: "on-failure", MaximumRetryCount: 1 } },
       },
     );
-    await eventually(async () => {
+    await until(async () => {
       const { State, RestartCount } = await inspect(container.id);
-      return State.Status === "exited" && RestartCount === 1 ? true : undefined;
+      return State.Status === "exited" && RestartCount === 1;
     });
     expect((await subject.logsOf(container.id)).stdout.replace(/ /g, "")).toBe("1\n1\nrun\n2\n2\nrun\n");
   });
@@ -107,10 +103,10 @@ contract("restart policies", (subject) => {
     await using container = await subject.start(["sh", "-c", "exit 3"], {
       HostConfig: { RestartPolicy: { Name: "on-failure", MaximumRetryCount: 1 } },
     });
-    const given = async (): Promise<true> =>
-      eventually(async () => {
+    const given = async (): Promise<void> =>
+      until(async () => {
         const { State, RestartCount } = await inspect(container.id);
-        return State.Status === "exited" && RestartCount === 1 ? true : undefined;
+        return State.Status === "exited" && RestartCount === 1;
       });
     await given();
     await subject.engine.containers.start(container.id);
@@ -122,7 +118,7 @@ contract("restart policies", (subject) => {
     await using container = await subject.start(["sh", "-c", "exit 1"], {
       HostConfig: { RestartPolicy: { Name: "always" } },
     });
-    await eventually(async () => ((await inspect(container.id)).RestartCount >= 1 ? true : undefined));
+    await until(async () => (await inspect(container.id)).RestartCount >= 1);
     await subject.engine.containers.remove(container.id, { force: true });
     await Bun.sleep(500);
     const rows = await subject.engine.containers.list({ all: true });

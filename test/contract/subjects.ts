@@ -267,7 +267,7 @@ export async function failureOf(work: Promise<unknown>): Promise<DavitError> {
   throw new Error("it succeeded");
 }
 
-export { eventually } from "../harness/eventually.ts";
+export { eventually, until } from "../harness/eventually.ts";
 
 /** What Docker 20.10 says where Docker 28 says it differently. */
 export interface OlderWords {

@@ -36,38 +36,19 @@ test(
   "a port is free for the next container as soon as run --rm has returned",
   async () => {
     await using davit = await newInstance();
-    const port = freePort();
+    const published = ["-p", `127.0.0.1:${freePort()}:80`];
+    const holder = ["run", "-d", "--name", "holder", ...published, image, "sleep", "600"];
     const before = await stateOf(davit);
     for (let round = 0; round < 8; round += 1) {
-      await ended(davit, ["run", "--rm", "-p", `127.0.0.1:${port}:80`, image, "true"]);
+      await ended(davit, ["run", "--rm", ...published, image, "true"]);
     }
-    await ended(davit, [
-      "run",
-      "-d",
-      "--name",
-      "holder",
-      "-p",
-      `127.0.0.1:${port}:80`,
-      image,
-      "sleep",
-      "600",
-    ]);
+    await ended(davit, holder);
     for (let round = 0; round < 4; round += 1) {
       await ended(davit, ["restart", "--timeout", "0", "holder"]);
     }
     for (let round = 0; round < 4; round += 1) {
       await ended(davit, ["rm", "--force", "holder"]);
-      await ended(davit, [
-        "run",
-        "-d",
-        "--name",
-        "holder",
-        "-p",
-        `127.0.0.1:${port}:80`,
-        image,
-        "sleep",
-        "600",
-      ]);
+      await ended(davit, holder);
     }
     await ended(davit, ["rm", "--force", "holder"]);
     await expectStateAgain(davit, before);

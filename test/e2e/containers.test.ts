@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
-import { eventually } from "../harness/eventually.ts";
+import { until } from "../harness/eventually.ts";
 import { type DavitInstance, newInstance } from "../harness/instance.ts";
 import { ask, cleanUp, newOutside, userTable } from "../network/sandbox.ts";
 
@@ -21,9 +21,7 @@ async function shell(davit: DavitInstance, name: string, script: string): Promis
 }
 
 async function untilServed(davit: DavitInstance, name: string, port = 80): Promise<void> {
-  await eventually(async () =>
-    (await shell(davit, name, fetchFrom("127.0.0.1", port))) === "" ? undefined : true,
-  );
+  await until(async () => (await shell(davit, name, fetchFrom("127.0.0.1", port))) !== "");
 }
 
 describe("namespaces of others", () => {
@@ -57,7 +55,7 @@ describe("namespaces of others", () => {
       await using davit = await newInstance();
       const script = "trap 'exit 9' USR1; while :; do sleep 0.1; done";
       await davit.output(["run", "-d", "--name", "first", image, "sh", "-c", `echo ready; ${script}`]);
-      await eventually(async () => ((await davit.output(["logs", "first"])) === "ready" ? true : undefined));
+      await until(async () => (await davit.output(["logs", "first"])) === "ready");
       const seen = await davit.output([
         "run",
         "--rm",
@@ -114,10 +112,10 @@ describe("process one", () => {
       const script =
         "trap 'echo asked; exit 4' TERM; (sleep 0.2 & ) ; (sh -c 'exit 3' & ); echo ready; while :; do sleep 0.05; done";
       await davit.output(["run", "-d", "--init", "--name", "inited", image, "sh", "-c", script]);
-      await eventually(async () => ((await davit.output(["logs", "inited"])) === "ready" ? true : undefined));
-      await eventually(async () => {
+      await until(async () => (await davit.output(["logs", "inited"])) === "ready");
+      await until(async () => {
         const states = await shell(davit, "inited", "cat /proc/[0-9]*/stat | awk '{print $3}' | tr -d '\\n'");
-        return states.includes("Z") ? undefined : true;
+        return !states.includes("Z");
       });
       // The shell is not process one.
       expect(await shell(davit, "inited", "tr '\\0' ' ' < /proc/1/cmdline")).not.toStartWith("sh -c");
@@ -254,10 +252,7 @@ describe("on the bridge", () => {
       await davit.output(["run", "-d", "--name", "web", "-p", "80", image, "sh", "-c", answer]);
       const port = Number((await davit.output(["port", "web", "80"])).split("\n")[0]?.split(":")[1]);
       const outside = await newOutside();
-      const reached = () =>
-        eventually(async () =>
-          (await ask(outside, outside.hostAddress, port)) === "answer" ? true : undefined,
-        );
+      const reached = () => until(async () => (await ask(outside, outside.hostAddress, port)) === "answer");
       await reached();
       const remove = userTable(
         `chain forward { type filter hook forward priority 0; ip saddr ${outside.address} drop; }`,

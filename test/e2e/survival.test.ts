@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasErrno } from "../../src/core/errors.ts";
 import { conmonsOf } from "../faults/conmon.ts";
-import { eventually } from "../harness/eventually.ts";
+import { eventually, until } from "../harness/eventually.ts";
 import { type DavitInstance, newInstance } from "../harness/instance.ts";
 
 const image = "davit-busybox";
@@ -15,21 +15,21 @@ async function inspect(davit: DavitInstance, name: string, format: string): Prom
 }
 
 async function untilLogged(davit: DavitInstance, name: string, text: string): Promise<void> {
-  await eventually(async () => ((await davit.run(["logs", name])).stdout.includes(text) ? true : undefined));
+  await until(async () => (await davit.run(["logs", name])).stdout.includes(text));
 }
 
 async function untilState(davit: DavitInstance, name: string, state: string): Promise<void> {
-  await eventually(async () => {
+  await until(async () => {
     const { stdout } = await davit.run(["inspect", "--format", "{{.State.Status}}", name]);
-    return stdout.trim() === state ? true : undefined;
+    return stdout.trim() === state;
   });
 }
 
 /** A command that waits for something to happen to a container has an inotify or a pidfd open for it. */
 async function untilWatching(pid: number): Promise<void> {
-  await eventually(async () => {
+  await until(async () => {
     const open = readdirSync(`/proc/${pid}/fd`).map((fd) => linkOf(`/proc/${pid}/fd/${fd}`));
-    return open.some((link) => /inotify|pidfd/.test(link)) ? true : undefined;
+    return open.some((link) => /inotify|pidfd/.test(link));
   });
 }
 
@@ -63,6 +63,11 @@ function gate(davit: DavitInstance): { mount: string; open(): void } {
 }
 const untilOpen = "until [ -e /gate/open ]; do sleep 0.05; done";
 
+/** `run` of the container that these tests are about. */
+function victim(flags: readonly string[], ...command: readonly string[]): string[] {
+  return ["run", ...flags, "--name", "victim", image, ...command];
+}
+
 describe("the client is killed", () => {
   test(
     "that of run --rm: the output is kept until the container ends, which then goes on its own",
@@ -70,20 +75,7 @@ describe("the client is killed", () => {
       await using davit = await newInstance();
       const { mount, open } = gate(davit);
       const script = `echo one; ${untilOpen}; echo two; exit 5`;
-      const child = davit.spawn([
-        "run",
-        "--rm",
-        "--name",
-        "victim",
-        "-v",
-        mount,
-        "-v",
-        "/anonymous",
-        image,
-        "sh",
-        "-c",
-        script,
-      ]);
+      const child = davit.spawn(victim(["--rm", "-v", mount, "-v", "/anonymous"], "sh", "-c", script));
       await untilLogged(davit, "victim", "one");
       const id = await inspect(davit, "victim", "{{.Id}}");
       child.kill("SIGKILL");
@@ -99,9 +91,7 @@ describe("the client is killed", () => {
       expect(await new Response(waiting.stdout).text()).toBe("5\n");
       expect(await nextText(followed)).toBe("two\n");
       expect(await following.exited).toBe(0);
-      await eventually(async () =>
-        existsSync(join(davit.instance.dataRoot, "containers", id)) ? undefined : true,
-      );
+      await until(async () => !existsSync(join(davit.instance.dataRoot, "containers", id)));
       expect(await davit.output(["ps", "--all", "--quiet"])).toBe("");
       expect(await davit.output(["volume", "ls", "--quiet"])).toBe("");
     },
@@ -113,18 +103,7 @@ describe("the client is killed", () => {
     async () => {
       await using davit = await newInstance();
       const { mount, open } = gate(davit);
-      await davit.output([
-        "run",
-        "-dt",
-        "--name",
-        "victim",
-        "-v",
-        mount,
-        image,
-        "sh",
-        "-c",
-        `${untilOpen}; echo two; exit 6`,
-      ]);
+      await davit.output(victim(["-dt", "-v", mount], "sh", "-c", `${untilOpen}; echo two; exit 6`));
       const child = davit.spawn(["attach", "--no-stdin", "victim"]);
       await untilWatching(child.pid);
       child.kill("SIGKILL");
@@ -144,24 +123,11 @@ describe("conmon is killed", () => {
       await using davit = await newInstance();
       const { mount, open } = gate(davit);
       const script = `echo one; ${untilOpen}; exit 5`;
-      await davit.output([
-        "run",
-        "-d",
-        "--name",
-        "victim",
-        "-p",
-        "127.0.0.1::80",
-        "-v",
-        mount,
-        image,
-        "sh",
-        "-c",
-        script,
-      ]);
+      await davit.output(victim(["-d", "-p", "127.0.0.1::80", "-v", mount], "sh", "-c", script));
       await untilLogged(davit, "victim", "one");
       const pid = await inspect(davit, "victim", "{{.State.Pid}}");
       killConmons(davit);
-      await eventually(async () => (conmonsOf(davit.instance).length === 0 ? true : undefined));
+      await until(async () => conmonsOf(davit.instance).length === 0);
       expect(await inspect(davit, "victim", "{{.State.Status}} {{.State.Pid}}")).toBe(`running ${pid}`);
       expect(await davit.output(["exec", "victim", "echo", "lives"])).toBe("lives");
       expect(await davit.output(["logs", "victim"])).toBe("one");
@@ -181,24 +147,10 @@ describe("conmon is killed", () => {
     async () => {
       await using davit = await newInstance();
       const { mount, open } = gate(davit);
-      await davit.output([
-        "run",
-        "-d",
-        "--rm",
-        "--name",
-        "victim",
-        "-v",
-        mount,
-        image,
-        "sh",
-        "-c",
-        untilOpen,
-      ]);
+      await davit.output(victim(["-d", "--rm", "-v", mount], "sh", "-c", untilOpen));
       killConmons(davit);
       open();
-      await eventually(async () =>
-        (await davit.output(["ps", "--all", "--quiet"])) === "" ? true : undefined,
-      );
+      await until(async () => (await davit.output(["ps", "--all", "--quiet"])) === "");
       // Nothing is left for a later command to clean up.
       expect(await davit.output(["run", "--rm", "--name", "victim", image, "echo", "next"])).toBe("next");
     },
@@ -209,13 +161,13 @@ describe("conmon is killed", () => {
     "--restart always is obeyed when the next command finds that the container has ended",
     async () => {
       await using davit = await newInstance();
-      await davit.output(["run", "-d", "--restart", "always", "--name", "victim", image, "sleep", "600"]);
+      await davit.output(victim(["-d", "--restart", "always"], "sleep", "600"));
       const pid = await inspect(davit, "victim", "{{.State.Pid}}");
       killConmons(davit);
       process.kill(Number(pid), "SIGKILL");
-      await eventually(async () => {
+      await until(async () => {
         const now = await inspect(davit, "victim", "{{.State.Status}} {{.State.Pid}}");
-        return now.startsWith("running ") && now !== `running ${pid}` ? true : undefined;
+        return now.startsWith("running ") && now !== `running ${pid}`;
       });
       expect(await inspect(davit, "victim", "{{.RestartCount}}")).toBe("1");
       expect(await davit.output(["exec", "victim", "echo", "lives"])).toBe("lives");
@@ -229,7 +181,7 @@ describe("a restart policy", () => {
     "is obeyed without any client, and ends when a person stops the container",
     async () => {
       await using davit = await newInstance();
-      const child = davit.spawn(["run", "--restart", "always", "--name", "victim", image, "sleep", "600"]);
+      const child = davit.spawn(victim(["--restart", "always"], "sleep", "600"));
       await untilState(davit, "victim", "running");
       child.kill("SIGKILL");
       await child.exited;
@@ -249,9 +201,9 @@ describe("a restart policy", () => {
       const third = await inspect(davit, "victim", "{{.State.Pid}}");
       expect(third).not.toBe(second ?? "");
       process.kill(Number(third), "SIGKILL");
-      await eventually(async () => {
+      await until(async () => {
         const now = await inspect(davit, "victim", "{{.State.Status}} {{.State.Pid}}");
-        return now.startsWith("running ") && now !== `running ${third}` ? true : undefined;
+        return now.startsWith("running ") && now !== `running ${third}`;
       });
     },
     timeout,
@@ -261,10 +213,8 @@ describe("a restart policy", () => {
     "does not outlive the container's removal",
     async () => {
       await using davit = await newInstance();
-      await davit.output(["run", "-d", "--restart", "always", "--name", "victim", image, "false"]);
-      await eventually(async () =>
-        Number(await inspect(davit, "victim", "{{.RestartCount}}")) >= 2 ? true : undefined,
-      );
+      await davit.output(victim(["-d", "--restart", "always"], "false"));
+      await until(async () => Number(await inspect(davit, "victim", "{{.RestartCount}}")) >= 2);
       await davit.output(["rm", "--force", "victim"]);
       await Bun.sleep(600);
       expect(await davit.output(["ps", "--all", "--quiet"])).toBe("");

@@ -1,7 +1,7 @@
 /** What an instance has, as one value to compare: a command that fails must leave all of it as it was. */
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { eventually } from "../harness/eventually.ts";
+import { until } from "../harness/eventually.ts";
 import type { DavitInstance } from "../harness/instance.ts";
 import { filledSets, findInKernel, ownershipOf } from "../harness/kernel.ts";
 
@@ -36,9 +36,9 @@ export async function stateOf(davit: DavitInstance): Promise<Record<string, unkn
 /** Waits for what the kernel and conmon do in the background, then compares. */
 export async function expectStateAgain(davit: DavitInstance, before: Record<string, unknown>): Promise<void> {
   let now: Record<string, unknown> = {};
-  const same = eventually(async () => {
+  const same = until(async () => {
     now = await stateOf(davit);
-    return Bun.deepEquals(now, before) ? true : undefined;
+    return Bun.deepEquals(now, before);
   }, 5_000);
   await same.catch(() => {
     const changed = Object.keys(now).filter((key) => !Bun.deepEquals(now[key], before[key]));

@@ -5,7 +5,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import type { HostConfig } from "../../src/core/objects.ts";
-import { eventually } from "../harness/eventually.ts";
+import { eventually, until } from "../harness/eventually.ts";
 import { busyboxArchive, busyboxImage } from "../harness/images.ts";
 import { type DavitInstance, newInstance } from "../harness/instance.ts";
 import { findInKernel, ownershipOf } from "../harness/kernel.ts";
@@ -78,9 +78,7 @@ async function useToTheEnd(davit: DavitInstance): Promise<void> {
   expect(
     await davit.output(["exec", name, "sh", "-c", "ls -d /data /anonymous /t /sys/class/net/eth0 | wc -l"]),
   ).toBe("4");
-  await eventually(async () =>
-    (await davit.output(["logs", name])).includes("hello from web") ? true : undefined,
-  );
+  await until(async () => (await davit.output(["logs", name])).includes("hello from web"));
   await davit.output(["stop", "--timeout", "0", name]);
   expect(await stateOf(davit)).toBe("exited");
   expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}}", name])).toBe("137");
@@ -215,9 +213,7 @@ describe("killed while the end of a container is settled", () => {
       { name },
     );
     await containers.start(Id);
-    await eventually(async () =>
-      findInKernel(ownershipOf(davit.instance)).processes.length === 0 ? true : undefined,
-    );
+    await until(async () => findInKernel(ownershipOf(davit.instance)).processes.length === 0);
     // It was killed there indeed: what comes after the point has not happened.
     const recorded = host.AutoRemove === true ? "removing" : "exited";
     expect(recordedState(davit.instance, name)).toBe(point === "settle:recorded" ? recorded : "running");
@@ -245,7 +241,7 @@ describe("killed while the end of a container is settled", () => {
       await using davit = await newInstance();
       await runToFaultyExit(davit, point, { AutoRemove: true }, "exit 7");
       await davit.output(["ps"]);
-      await eventually(async () => ((await stateOf(davit)) === undefined ? true : undefined));
+      await until(async () => (await stateOf(davit)) === undefined);
       expect(await davit.output(["volume", "ls", "--quiet"])).toBe("");
     },
     timeout,
@@ -262,11 +258,11 @@ describe("killed while the end of a container is settled", () => {
         { name },
       );
       await containers.start(Id);
-      await eventually(async () => {
+      await until(async () => {
         await davit.output(["ps"]);
-        return (await davit.output(["logs", name])) === "run\nrun" ? true : undefined;
+        return (await davit.output(["logs", name])) === "run\nrun";
       });
-      await eventually(async () => ((await stateOf(davit)) === "exited" ? true : undefined));
+      await until(async () => (await stateOf(davit)) === "exited");
       expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}} {{.RestartCount}}", name])).toBe(
         "7 1",
       );
@@ -281,7 +277,7 @@ describe("killed while the end of a container is settled", () => {
       await davit.output(["run", "--detach", ...creation]);
       // Whether stop or conmon's exit command gets to settle it is a race; either way it is settled once.
       await davit.run(["stop", "--timeout", "0", name], { env: { DAVIT_FAULT: point } });
-      await eventually(async () => ((await stateOf(davit)) === "exited" ? true : undefined));
+      await until(async () => (await stateOf(davit)) === "exited");
       expect(await davit.output(["inspect", "--format", "{{.State.ExitCode}} {{.State.Pid}}", name])).toBe(
         "137 0",
       );
@@ -303,9 +299,7 @@ describe("killed while the end of a container is settled", () => {
         "-c",
         "echo one; sleep 1; echo two; exit 5",
       ]);
-      await eventually(async () =>
-        (await davit.run(["logs", name])).stdout.includes("one") ? true : undefined,
-      );
+      await until(async () => (await davit.run(["logs", name])).stdout.includes("one"));
       child.kill("SIGKILL");
       await child.exited;
       expect(await davit.output(["wait", name])).toBe("5");

@@ -11,3 +11,8 @@ export async function eventually<Answer>(
     await Bun.sleep(20);
   }
 }
+
+/** Asks again until it is so. @throws when it is not after `patience` milliseconds. */
+export async function until(holds: () => Promise<boolean>, patience?: number): Promise<void> {
+  await eventually(async () => ((await holds()) ? true : undefined), patience);
+}
