@@ -21,22 +21,48 @@ export function summarize(samples: readonly number[]): Timing {
   return { median: (low + high) / 2, least, most, runs: sorted.length };
 }
 
-/** Runs one command of an engine to its end. @throws with its output when it fails. */
-export async function run(subject: Subject, args: readonly string[]): Promise<string> {
-  const child = Bun.spawn([...subject.command, ...args], {
-    env: { ...process.env, ...subject.environment },
+/** A program, and what to call it; an engine is one. */
+export interface Program {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly environment: Record<string, string>;
+}
+
+/** A command that has ended well. */
+export interface Ended {
+  readonly output: string;
+  /** Milliseconds from its start to its first output; undefined when it said nothing. */
+  readonly firstOutput: number | undefined;
+  /** The most memory that it had, in bytes (RSS). */
+  readonly peak: number;
+}
+
+/** Runs one command to its end. @throws with its output when it fails. */
+export async function follow(program: Program, args: readonly string[]): Promise<Ended> {
+  const { name, command, environment } = program;
+  const began = performance.now();
+  const child = Bun.spawn([...command, ...args], {
+    env: { ...process.env, ...environment },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
   });
-  const [output, errors, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited,
-  ]);
-  if (code !== 0)
-    throw new Error(`${subject.name} ${args.join(" ")} ended with ${code}:\n${errors}${output}`);
-  return output;
+  const said = new Response(child.stderr).text();
+  const chunks: Uint8Array[] = [];
+  let firstOutput: number | undefined;
+  for await (const chunk of child.stdout) {
+    firstOutput ??= performance.now() - began;
+    chunks.push(chunk);
+  }
+  const [errors, code] = await Promise.all([said, child.exited]);
+  const output = Buffer.concat(chunks).toString();
+  if (code !== 0) throw new Error(`${name} ${args.join(" ")} ended with ${code}:\n${errors}${output}`);
+  return { output, firstOutput, peak: child.resourceUsage()?.maxRSS ?? 0 };
+}
+
+/** What a command prints. */
+export async function run(subject: Subject, args: readonly string[]): Promise<string> {
+  return (await follow(subject, args)).output;
 }
 
 /** Milliseconds from the start of a command to its end, as a user waits for it. */

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { processesWithArgument } from "../src/linux/process-search.ts";
 import type { Subject } from "./engines.ts";
 import { describeImage, editionsOf, pulledImage, writeLargeImage } from "./image.ts";
-import { interleave, run, summarize, type Timing, time } from "./measure.ts";
+import { follow, interleave, type Program, run, summarize, type Timing, time } from "./measure.ts";
 import { measureRegistries } from "./registries.ts";
 import type { Part } from "./report.ts";
 
@@ -31,9 +31,7 @@ export async function measureTransfers(part: Part): Promise<void> {
     const archive = join(root, "image.tar");
     writeLargeImage(archive, image);
     const destination = `docker://${source}/${image.name}`;
-    await command([
-      ...enter,
-      "skopeo",
+    await follow(skopeo(enter), [
       "copy",
       "-q",
       "--dest-tls-verify=false",
@@ -104,15 +102,10 @@ export async function measureTransfers(part: Part): Promise<void> {
     values: await interleave(subjects, rounds, async (subject, round) => {
       Bun.spawnSync(["sync"]);
       const name = names[rounds.counted + round] ?? "";
-      return await firstOutput(subject, [
-        "run",
-        "--rm",
-        ...insecure(subject),
-        name,
-        "/bin/busybox",
-        "echo",
-        "hello",
-      ]);
+      const words = ["run", "--rm", ...insecure(subject), name, "/bin/busybox", "echo", "hello"];
+      const { firstOutput } = await follow(subject, words);
+      if (firstOutput === undefined) throw new Error(`${subject.name} ${words.join(" ")} said nothing`);
+      return firstOutput;
     }),
   });
   await copySideBySide(first, davit, enter, rounds.counted, root, note);
@@ -158,6 +151,10 @@ function namespaceOf(engines: readonly Subject[]): string[] {
   return pid === undefined ? [] : ["nsenter", `--net=/proc/${pid}/ns/net`, "--"];
 }
 
+function skopeo(enter: readonly string[]): Program {
+  return { name: "skopeo", command: [...enter, "skopeo"], environment: {} };
+}
+
 /** Docker's client does no transfers itself. */
 function entering(subject: Subject, enter: readonly string[]): Subject {
   return subject.name === "Docker" ? subject : { ...subject, command: [...enter, ...subject.command] };
@@ -165,32 +162,7 @@ function entering(subject: Subject, enter: readonly string[]): Subject {
 
 /** The most memory a command had, in megabytes. */
 async function peakOf(subject: Subject, args: readonly string[]): Promise<number> {
-  const child = Bun.spawn([...subject.command, ...args], {
-    env: { ...process.env, ...subject.environment },
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-  });
-  const errors = await new Response(child.stderr).text();
-  if ((await child.exited) !== 0) throw new Error(`${subject.name} ${args.join(" ")} failed:\n${errors}`);
-  return (child.resourceUsage()?.maxRSS ?? 0) / 2 ** 20;
-}
-
-async function firstOutput(subject: Subject, args: readonly string[]): Promise<number> {
-  const began = performance.now();
-  const child = Bun.spawn([...subject.command, ...args], {
-    env: { ...process.env, ...subject.environment },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  let took: number | undefined;
-  const errors = new Response(child.stderr).text();
-  for await (const _ of child.stdout) took ??= performance.now() - began;
-  if ((await child.exited) !== 0 || took === undefined) {
-    throw new Error(`${subject.name} ${args.join(" ")} failed:\n${await errors}`);
-  }
-  return took;
+  return (await follow(subject, args)).peak / 2 ** 20;
 }
 
 /** `davit image copy` beside skopeo, from the registry into a directory. */
@@ -204,38 +176,17 @@ async function copySideBySide(
 ): Promise<void> {
   const times = { davit: [] as number[], skopeo: [] as number[] };
   const directory = join(root, "layout");
-  const timed = async (
-    words: readonly string[],
-    samples: number[],
-    environment: Record<string, string> = {},
-  ) => {
+  const timed = async (program: Program, words: readonly string[], samples: number[]) => {
     rmSync(directory, { recursive: true, force: true });
     Bun.spawnSync(["sync"]);
     const began = performance.now();
-    await command(words, environment);
+    await follow(program, [...words, `docker://${name}`, `oci:${directory}:latest`]);
     Bun.spawnSync(["sync"]);
     samples.push(performance.now() - began);
   };
   for (let round = 0; round < count; round += 1) {
-    for (const { command: words, environment } of davit) {
-      await timed(
-        [...words, "image", "copy", `docker://${name}`, `oci:${directory}:latest`],
-        times.davit,
-        environment,
-      );
-    }
-    await timed(
-      [
-        ...enter,
-        "skopeo",
-        "copy",
-        "-q",
-        "--src-tls-verify=false",
-        `docker://${name}`,
-        `oci:${directory}:latest`,
-      ],
-      times.skopeo,
-    );
+    for (const subject of davit) await timed(subject, ["image", "copy"], times.davit);
+    await timed(skopeo(enter), ["copy", "-q", "--src-tls-verify=false"], times.skopeo);
   }
   if (times.davit.length === 0) return;
   const [ours, theirs]: [Timing, Timing] = [summarize(times.davit), summarize(times.skopeo)];
@@ -244,17 +195,6 @@ async function copySideBySide(
   note(
     `The same image copied from the registry into an OCI directory, and a \`sync\`: \`davit image copy\` ${seconds(ours)}, skopeo ${seconds(theirs)} (${ratio} ×).`,
   );
-}
-
-async function command(words: readonly string[], environment: Record<string, string> = {}): Promise<void> {
-  const child = Bun.spawn([...words], {
-    env: { ...process.env, ...environment },
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-  });
-  const errors = await new Response(child.stderr).text();
-  if ((await child.exited) !== 0) throw new Error(`${words.join(" ")} failed:\n${errors}`);
 }
 
 /** Debian's docker-registry, without caches, so that its directory may be emptied under it. */
