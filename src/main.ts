@@ -76,20 +76,13 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
     searchPath,
     ...(choice.storageDriver === undefined ? {} : { storageDriver: choice.storageDriver }),
     registryConfig: () => {
-      const {
-        readRegistryConfig,
-      }: typeof import("./registry/config-file.ts") = require("./registry/config-file.ts");
-      return readRegistryConfig({ files: configFiles(), environment: process.env });
+      const config: typeof import("./registry/config-file.ts") = require("./registry/config-file.ts");
+      const environment = process.env;
+      return config.readRegistryConfig({ files: config.configFilesOf(environment), environment });
     },
   });
   // Never closed: the end of this process lets go of everything, without the checkpoint that a close would cost.
   return { ...engine, close: async () => {} };
-}
-
-/** DAVIT_CONFIG_FILE, else the machine's own: Docker's is read for those who come from there. */
-function configFiles(): string[] {
-  const { DAVIT_CONFIG_FILE } = process.env;
-  return DAVIT_CONFIG_FILE ? [DAVIT_CONFIG_FILE] : ["/etc/docker/daemon.json", "/etc/davit/daemon.json"];
 }
 
 /** As docker: DOCKER_TLS_VERIFY (not empty) with ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH. */

@@ -12,8 +12,11 @@ import { cleanPath } from "./dockerfile/text.ts";
 import type { BuildWarning } from "./events.ts";
 import type { Progress } from "./solver/progress.ts";
 
-export type DockerfileChoice =
+/** Where the Dockerfile is. */
+export type DockerfileSource =
+  /** Relative to the context. */
   | { readonly kind: "in-context"; readonly path: string }
+  /** Absolute, on the engine's host; its ignore file lies beside it. */
   | { readonly kind: "file"; readonly path: string }
   | { readonly kind: "text"; readonly name: string; readonly text: string };
 
@@ -25,7 +28,7 @@ export interface ReadDockerfile {
 
 /** @throws NotFound `failed to read dockerfile: open Dockerfile: no such file or directory` */
 export function readDockerfile(
-  choice: DockerfileChoice,
+  choice: DockerfileSource,
   context: OpenContext,
   progress: Progress,
 ): ReadDockerfile {
@@ -44,7 +47,7 @@ export function readDockerfile(
   return { name, text, ignore: readIgnore(choice, context, progress) };
 }
 
-function textOf(choice: DockerfileChoice, context: OpenContext): string | undefined {
+function textOf(choice: DockerfileSource, context: OpenContext): string | undefined {
   switch (choice.kind) {
     case "text":
       return choice.text;
@@ -68,7 +71,7 @@ function readLowerCase(path: string, context: OpenContext): string | undefined {
 }
 
 function readIgnore(
-  choice: DockerfileChoice,
+  choice: DockerfileSource,
   context: OpenContext,
   progress: Progress,
 ): IgnoreMatcher | undefined {

@@ -154,7 +154,7 @@ export function usageLine(name: string, command: Command): string {
   return command.synopsis === "" ? name : `${name} ${command.synopsis}`;
 }
 
-export function columnsOf(io: Io): number {
+function columnsOf(io: Io): number {
   const width = io.stdout.size()?.width ?? 0;
   return width > 0 ? width : 80;
 }

@@ -13,6 +13,7 @@ export interface ArgumentCount {
 export const noArguments: ArgumentCount = { least: 0, most: 0 };
 export const atLeastOne: ArgumentCount = { least: 1 };
 
+/** So many words, no more and no fewer. */
 export function exactly(count: number): ArgumentCount {
   return { least: count, most: count };
 }

@@ -3,6 +3,7 @@ import type { Filters } from "../engine/engine.ts";
 import type { FlagSet, Option } from "./flags/flag-set.ts";
 import { BadValue } from "./flags/values.ts";
 
+/** @param short null where docker has no short form */
 export function filterFlag(flags: FlagSet, usage: string, short: string | null = "f"): Option<Filters> {
   const filters: Filters = {};
   return flags.value<Filters>("filter", usage, {

@@ -19,7 +19,9 @@ export type ExecId = string & Brand<"ExecId">;
 export type NetworkId = string & Brand<"NetworkId">;
 
 const digestPattern = /^sha256:[a-f0-9]{64}$/;
+const containerIdPattern = /^[a-f0-9]{64}$/;
 
+/** A sha256 digest; davit knows no other algorithm. */
 export function isDigest(text: string): text is Digest {
   return digestPattern.test(text);
 }
@@ -35,6 +37,12 @@ export function randomId(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
 }
 
+/** A whole id, not a prefix of one. */
+export function isContainerId(text: string): text is ContainerId {
+  return containerIdPattern.test(text);
+}
+
+/** As `randomId`, for a container. */
 export function newContainerId(): ContainerId {
   return randomId() as ContainerId;
 }

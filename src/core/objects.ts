@@ -374,19 +374,20 @@ export interface ContainerStats {
   };
   name: string;
   id: string;
-  networks?: Record<
-    string,
-    {
-      rx_bytes: number;
-      rx_packets: number;
-      rx_errors: number;
-      rx_dropped: number;
-      tx_bytes: number;
-      tx_packets: number;
-      tx_errors: number;
-      tx_dropped: number;
-    }
-  >;
+  /** By interface. */
+  networks?: Record<string, NetworkStats>;
+}
+
+/** What an interface has received and sent. */
+export interface NetworkStats {
+  rx_bytes: number;
+  rx_packets: number;
+  rx_errors: number;
+  rx_dropped: number;
+  tx_bytes: number;
+  tx_packets: number;
+  tx_errors: number;
+  tx_dropped: number;
 }
 
 /** Body of `POST /containers/{id}/exec`. */
@@ -660,6 +661,7 @@ export interface DiskUsage {
   BuildCache: BuildCacheRecord[];
 }
 
+/** A record of the build cache, as the Engine API tells of it. */
 export interface BuildCacheRecord {
   ID: string;
   Parents?: string[];

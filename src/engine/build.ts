@@ -2,12 +2,15 @@
  * Builds: what is asked for, and what is told while it is done. A build takes a context (a directory, a tar stream, a
  * git repository) and gives events; its last event names what came out.
  */
-
+import type { CacheEntry, PruneOptions } from "../build/cache/prune.ts";
 import type { BuildEvent } from "../build/events.ts";
+import type { DockerfileSource } from "../build/prepare.ts";
 import { NotImplemented } from "../core/errors.ts";
 import type { ByteStream, CredentialSource, Engine } from "./engine.ts";
 
+export type { CacheEntry, PruneOptions as PruneBuildCacheOptions } from "../build/cache/prune.ts";
 export type { BuildEvent, BuildResult, BuildWarning } from "../build/events.ts";
+export type { DockerfileSource } from "../build/prepare.ts";
 
 /** Where a build's files come from. */
 export type BuildContext =
@@ -25,13 +28,6 @@ export type NamedContext =
   | { readonly kind: "git"; readonly url: string }
   /** `docker-image://name`. */
   | { readonly kind: "image"; readonly reference: string };
-
-export type DockerfileSource =
-  /** Relative to the context. */
-  | { readonly kind: "in-context"; readonly path: string }
-  /** Absolute, on the engine's host; its ignore file lies beside it. */
-  | { readonly kind: "file"; readonly path: string }
-  | { readonly kind: "text"; readonly name: string; readonly text: string };
 
 export interface BuildSecret {
   readonly id: string;
@@ -95,32 +91,9 @@ export interface BuildRequest {
   readonly credentials?: CredentialSource;
 }
 
-/** One record of the build cache. */
-export interface BuildCacheRecord {
-  readonly id: string;
-  readonly kind: "step" | "mount";
-  readonly description: string;
-  readonly inUse: boolean;
-  /** Bytes. */
-  readonly size: number;
-  /** Milliseconds since 1970. */
-  readonly createdAt: number;
-  readonly usedAt: number;
-  readonly uses: number;
-}
-
-export interface PruneBuildCacheOptions {
-  /** Also what is referenced by images here. */
-  readonly all?: boolean;
-  /** Only what was not used for so many milliseconds. */
-  readonly unusedFor?: number;
-  /** Bytes to keep. */
-  readonly keepBytes?: number;
-}
-
 export interface BuildCache {
-  list(): Promise<BuildCacheRecord[]>;
-  prune(options?: PruneBuildCacheOptions): Promise<{ removed: string[]; bytes: number }>;
+  list(): Promise<CacheEntry[]>;
+  prune(options?: PruneOptions): Promise<{ removed: string[]; bytes: number }>;
 }
 
 /** The part of an engine that builds. */
@@ -135,12 +108,8 @@ export interface Builds {
 
 /** @throws NotImplemented for an engine that cannot build */
 export function buildsOf(engine: Engine): Builds {
-  if (canBuild(engine)) return engine.builds;
+  if (engine.builds !== undefined) return engine.builds;
   throw new NotImplemented(
     "this engine cannot build: davit builds with the engine in its own process only, for now",
   );
-}
-
-function canBuild(engine: Engine): engine is Engine & { readonly builds: Builds } {
-  return "builds" in engine;
 }

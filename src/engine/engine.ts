@@ -9,9 +9,12 @@
  * DavitErrors whose `message` is Docker's own where Docker has one (`No such container: x`). Anything that
  * waits takes an AbortSignal.
  */
+import type { Filters } from "../core/filters.ts";
 import type * as api from "../core/objects.ts";
 import type { AttachedStreams, OutputFrame } from "../core/streams.ts";
+import type { Builds } from "./build.ts";
 
+export type { Filters } from "../core/filters.ts";
 export type { AttachedStreams, OutputFrame } from "../core/streams.ts";
 
 export interface Engine {
@@ -21,11 +24,11 @@ export interface Engine {
   readonly volumes: Volumes;
   readonly networks: Networks;
   readonly system: System;
+  /** Absent where the engine cannot build; see `buildsOf`. */
+  readonly builds?: Builds;
   /** Frees files and sockets. Containers go on. */
   close(): Promise<void>;
 }
-
-export type Filters = Record<string, string[]>;
 
 export interface ListContainersOptions {
   /** Also those that do not run. */

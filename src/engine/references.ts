@@ -2,9 +2,7 @@
 export {
   canonicalForm,
   familiarForm,
-  familiarName,
   parseReference,
   type Reference,
-  repositoryOf,
   withDefaultTag,
 } from "../images/references.ts";

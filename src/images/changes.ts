@@ -1,4 +1,5 @@
 /** `--change` of `import` and `commit`: a few Dockerfile instructions that alter an image's config. */
+import { parseDuration } from "../core/durations.ts";
 import { InvalidParameter } from "../core/errors.ts";
 import type { ContainerConfig, HealthConfig } from "../core/objects.ts";
 import { expandWords, splitWords } from "./words.ts";
@@ -181,29 +182,14 @@ function setHealthOption(health: HealthConfig, name: string, value: string): voi
   else throw new InvalidParameter(`Unknown flag: ${name}`);
 }
 
-const unitNanoseconds = new Map([
-  ["ns", 1],
-  ["us", 1e3],
-  ["µs", 1e3],
-  ["ms", 1e6],
-  ["s", 1e9],
-  ["m", 60e9],
-  ["h", 3600e9],
-]);
-
 /** A Go duration (`1m30s`). @returns nanoseconds. */
 function durationOf(name: string, text: string): number {
-  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
-  if (parts.length === 0 || parts.map(([part]) => part).join("") !== text) {
+  const duration = parseDuration(text);
+  if (typeof duration !== "bigint")
     throw new InvalidParameter(`time: invalid duration ${JSON.stringify(text)}`);
-  }
-  const total = parts.reduce(
-    (sum, [, count, unit]) => sum + Number(count) * (unitNanoseconds.get(unit ?? "") ?? 0),
-    0,
-  );
-  if (total !== 0 && total < 1e6)
+  if (duration !== 0n && duration < 1_000_000n)
     throw new InvalidParameter(`Interval ${JSON.stringify(name)} cannot be less than 1ms`);
-  return total;
+  return Number(duration);
 }
 
 function setOf(keys: readonly string[]): Record<string, Record<string, never>> {

@@ -42,6 +42,7 @@ export interface CheckOptions {
   signal: AbortSignal;
 }
 
+/** What is damaged is told in the result, not thrown. */
 export async function checkImages(stores: ImageStores, options: CheckOptions): Promise<StorageCheck> {
   try {
     using session = stores.content.openSession();

@@ -21,8 +21,6 @@ import { dropStalePending, hasStalePending, settlePending } from "./pending.ts";
 import { referencedDocuments } from "./records.ts";
 import { expirePartials } from "./transfer/partial.ts";
 
-export { unpackPrefix } from "./leases.ts";
-
 /** Where images live: records, blobs and unpacked layers. */
 export interface ImageStores {
   readonly state: State;
@@ -80,12 +78,12 @@ export async function collect(stores: ImageStores): Promise<ChainId[]> {
 
 function unusedLayers(state: State): ChainId[] {
   return state.db
-    .query<{ chain_id: string }, []>(
+    .query<{ chain_id: ChainId }, []>(
       `SELECT chain_id FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM image_layers)
          AND chain_id NOT IN (SELECT snapshot FROM build_results)`,
     )
     .all()
-    .map((row) => row.chain_id as ChainId);
+    .map((row) => row.chain_id);
 }
 
 function unusedBlobs(state: State, content: ContentStore): Digest[] {

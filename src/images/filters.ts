@@ -1,11 +1,11 @@
 /** The filters of `images`. Values of one filter are alternatives, but for labels, of which all must fit. */
+import { parseDuration } from "../core/durations.ts";
 import { InvalidParameter } from "../core/errors.ts";
+import { type Filters, hasLabels, parseFlag, unknownFilter } from "../core/filters.ts";
 import { globPattern } from "./glob.ts";
 import { hasTag, type ImageRecord, isNameless } from "./records.ts";
 import { familiarForm, familiarName, parseReference } from "./references.ts";
 import { unixNanoseconds } from "./times.ts";
-
-export type Filters = Record<string, string[]>;
 
 /** An image as the filters see it. */
 export interface ListedImage {
@@ -37,7 +37,7 @@ export function parseImageFilters(filters: Filters, find: (reference: string) =>
         break;
       }
       case "label":
-        tests.push(({ labels }) => values.every((value) => hasLabel(labels, value)));
+        tests.push(({ labels }) => hasLabels(labels, values));
         break;
       // Of several values all must hold. What has no time is neither before nor after another.
       case "before": {
@@ -59,7 +59,7 @@ export function parseImageFilters(filters: Filters, find: (reference: string) =>
         patterns = values.map(globPattern);
         break;
       default:
-        throw new InvalidParameter(`invalid filter '${name}'`);
+        throw unknownFilter(name);
     }
   }
   return (image) => {
@@ -72,35 +72,11 @@ export function parseImageFilters(filters: Filters, find: (reference: string) =>
   };
 }
 
-/** `key` or `key=value`. */
-export function hasLabel(labels: Readonly<Record<string, string>>, wanted: string): boolean {
-  const equals = wanted.indexOf("=");
-  const key = equals < 0 ? wanted : wanted.slice(0, equals);
-  return Object.hasOwn(labels, key) && (equals < 0 || labels[key] === wanted.slice(equals + 1));
-}
-
 /** Docker tries the pattern on the whole familiar name, then on the part before the tag. */
 function matchesName(pattern: RegExp, canonical: string): boolean {
   const name = parseReference(canonical);
   return pattern.test(familiarForm(name)) || pattern.test(familiarName(name));
 }
-
-/** @throws InvalidParameter `invalid filter 'dangling=[x]'`. */
-export function parseFlag(name: string, values: readonly string[]): boolean {
-  if (values.every((value) => value === "1" || value === "true")) return true;
-  if (values.every((value) => value === "0" || value === "false")) return false;
-  throw new InvalidParameter(`invalid filter '${name}=[${values.join(" ")}]'`);
-}
-
-const unitNanoseconds = new Map([
-  ["ns", 1],
-  ["us", 1e3],
-  ["µs", 1e3],
-  ["ms", 1e6],
-  ["s", 1e9],
-  ["m", 60e9],
-  ["h", 3600e9],
-]);
 
 /**
  * A Go duration back from now (`24h`, `1h30m`), unix seconds, or an RFC 3339 time or date; without a zone, local time.
@@ -110,14 +86,8 @@ const unitNanoseconds = new Map([
 export function parseTime(value: string): bigint {
   const [, seconds, fraction = ""] = /^(\d{1,12})(?:\.(\d{1,9}))?$/.exec(value) ?? [];
   if (seconds !== undefined) return BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0"));
-  const parts = [...value.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g)];
-  if (parts.length > 0 && parts.map(([text]) => text).join("") === value) {
-    const back = parts.reduce(
-      (sum, [, count, unit]) => sum + Number(count) * (unitNanoseconds.get(unit ?? "") ?? 0),
-      0,
-    );
-    if (Number.isFinite(back)) return BigInt(Date.now()) * 1_000_000n - BigInt(Math.round(back));
-  }
+  const back = parseDuration(value);
+  if (typeof back === "bigint") return BigInt(Date.now()) * 1_000_000n - back;
   // A date alone would be taken as UTC.
   const time = unixNanoseconds(/^\d{4}-\d{2}-\d{2}$/.test(value) ? `${value}T00:00:00` : value);
   if (time !== undefined) return time;

@@ -14,6 +14,6 @@ export async function diffIdOf(file: IngestedBlob): Promise<DiffId> {
   return parseDigest(`sha256:${hash.digest("hex")}`) as DiffId;
 }
 
-export function isPlain(file: IngestedBlob): boolean {
+function isPlain(file: IngestedBlob): boolean {
   return detectFileCompression({ path: file.path }) === "none";
 }

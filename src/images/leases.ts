@@ -21,7 +21,7 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { hasErrno } from "../core/errors.ts";
-import { type ChainId, isDigest, randomId } from "../core/ids.ts";
+import { type ChainId, type Digest, isDigest, randomId } from "../core/ids.ts";
 import { startTimeOf } from "../linux/processes.ts";
 import type { ContentStore, IngestSession } from "./content.ts";
 
@@ -45,7 +45,7 @@ export function isUnpacking(key: string, content: Pick<ContentStore, "liveSessio
 }
 
 /** Keeps a layer from being collected as long as the session lives, recorded or not. */
-export function lease(session: Pick<IngestSession, "directory">, chainId: ChainId): void {
+export function lease(session: Pick<IngestSession, "directory">, chainId: Digest): void {
   appendFileSync(join(session.directory, "leases"), `${chainId}\n`);
 }
 

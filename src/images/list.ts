@@ -1,10 +1,12 @@
 /** `images`: the images here, the newest first. */
+
+import type { Filters } from "../core/filters.ts";
 import type { ChainId, Digest } from "../core/ids.ts";
 import type { ImageSummary } from "../core/objects.ts";
 import { allContainers } from "../state/containers.ts";
 import type { State } from "../state/state.ts";
 import { type ImageStores, repairImages } from "./collect.ts";
-import { type Filters, type ListedImage, parseImageFilters } from "./filters.ts";
+import { type ListedImage, parseImageFilters } from "./filters.ts";
 import { parseConfig } from "./manifest.ts";
 import { manifestSummaries, type UsersOf } from "./manifest-summaries.ts";
 import { allImages, findImage, type ImageRecord, isNameless, layerByChain, variantsOf } from "./records.ts";

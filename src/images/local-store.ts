@@ -5,7 +5,7 @@
  */
 import { InvalidParameter } from "../core/errors.ts";
 import { faultPoint } from "../core/fault.ts";
-import type { ChainId, Digest } from "../core/ids.ts";
+import { type ChainId, type Digest, shortId } from "../core/ids.ts";
 import { currentBootId } from "../linux/boot.ts";
 import { syncFileSystem } from "../linux/disks.ts";
 import { appendEvent, type NewEvent, ringBell } from "../state/events.ts";
@@ -209,7 +209,7 @@ function loadMessages(report: Report): LayerWatch {
   return ({ chainId }: ComingLayer, event: LayerEvent) => {
     if (event.kind !== "extracting") return;
     const { current, total } = event;
-    const id = chainId.slice("sha256:".length, "sha256:".length + 12);
+    const id = shortId(chainId);
     report({ status: "Loading layer", id, progressDetail: { current, total } });
   };
 }

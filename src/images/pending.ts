@@ -90,7 +90,7 @@ function pendingLayers(state: State, isWanted: (boot: string) => boolean): Chain
 
 function imagesOn(state: State, chainId: ChainId): ImageId[] {
   return state.db
-    .query<{ image_id: string }, [string]>("SELECT DISTINCT image_id FROM image_layers WHERE chain_id = ?1")
+    .query<{ image_id: ImageId }, [string]>("SELECT DISTINCT image_id FROM image_layers WHERE chain_id = ?1")
     .all(chainId)
-    .map(({ image_id }) => image_id as ImageId);
+    .map(({ image_id }) => image_id);
 }

@@ -1,12 +1,13 @@
 /** `image prune`: removes images that no container uses. */
 import { Conflict, InvalidParameter, NotFound } from "../core/errors.ts";
+import { checkFilters, type Filters, hasLabels, parseFlag } from "../core/filters.ts";
 import type { ImagesPruneResponse } from "../core/objects.ts";
 import { allContainers, type ContainerRecord } from "../state/containers.ts";
 import { emitEvent } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import { type ImageStores, repairImages } from "./collect.ts";
 import type { ContentStore } from "./content.ts";
-import { type Filters, hasLabel, parseFlag, parseTime } from "./filters.ts";
+import { parseTime } from "./filters.ts";
 import { parseConfig } from "./manifest.ts";
 import { allImages, childrenOf, hasTag, type ImageRecord, isNameless } from "./records.ts";
 import { familiarOfCanonical } from "./references.ts";
@@ -84,11 +85,7 @@ interface PruneFilters {
 }
 
 function parsePruneFilters(filters: Filters): PruneFilters {
-  for (const name of Object.keys(filters)) {
-    if (!["dangling", "until", "label", "label!"].includes(name)) {
-      throw new InvalidParameter(`invalid filter '${name}'`);
-    }
-  }
+  checkFilters(filters, ["dangling", "until", "label", "label!"]);
   const dangling = filters.dangling ?? [];
   const until = filters.until ?? [];
   if (until.length > 1) throw new InvalidParameter("more than one until filter specified");
@@ -105,8 +102,8 @@ function parsePruneFilters(filters: Filters): PruneFilters {
       const own = config.Labels ?? {};
       return (
         (newest === undefined || isUntil(created, newest)) &&
-        labels.every((label) => hasLabel(own, label)) &&
-        !(unwanted.length > 0 && unwanted.every((label) => hasLabel(own, label)))
+        hasLabels(own, labels) &&
+        !(unwanted.length > 0 && hasLabels(own, unwanted))
       );
     },
   };

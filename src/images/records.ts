@@ -59,9 +59,9 @@ export interface Variants {
 }
 
 interface ImageRow {
-  id: string;
-  manifest: string;
-  parent: string | null;
+  id: ImageId;
+  manifest: Digest;
+  parent: ImageId | null;
   created_at: number;
   last_tag_at: number | null;
   size: number;
@@ -86,6 +86,7 @@ export function allImages(state: State): ImageRecord[] {
   return state.db.query<ImageRow, []>(`${selectImages} ORDER BY i.created_at DESC, i.id`).all().map(fromRow);
 }
 
+/** @param id whole, with `sha256:` */
 export function imageById(state: State, id: string): ImageRecord | undefined {
   const row = state.db.query<ImageRow, [string]>(`${selectImages} WHERE i.id = ?1`).get(id);
   return row === null ? undefined : fromRow(row);
@@ -120,23 +121,23 @@ export function imageByName(state: State, name: Reference): ImageRecord | undefi
 /** The layer's record; undefined for one that was never unpacked, or not durably so. */
 export function layerByChain(state: State, chainId: ChainId): LayerRecord | undefined {
   const row = state.db
-    .query<{ chain_id: string; diff_id: string; parent: string | null; size: number }, [string]>(
+    .query<{ chain_id: ChainId; diff_id: DiffId; parent: ChainId | null; size: number }, [string]>(
       "SELECT * FROM layers WHERE chain_id = ?1",
     )
     .get(chainId);
   if (row === null) return undefined;
   return {
-    chainId: row.chain_id as ChainId,
-    diffId: row.diff_id as DiffId,
-    parent: (row.parent ?? undefined) as ChainId | undefined,
+    chainId: row.chain_id,
+    diffId: row.diff_id,
+    parent: row.parent ?? undefined,
     size: row.size,
   };
 }
 
 /** Ids of the images that were built from this one. */
 export function childrenOf(state: State, id: ImageId): ImageId[] {
-  const rows = state.db.query<{ id: string }, [string]>("SELECT id FROM images WHERE parent = ?1").all(id);
-  return rows.map((row) => row.id as ImageId);
+  const rows = state.db.query<{ id: ImageId }, [string]>("SELECT id FROM images WHERE parent = ?1").all(id);
+  return rows.map((row) => row.id);
 }
 
 /**
@@ -165,14 +166,14 @@ function setName(
   id: ImageId,
 ): ImageId | undefined {
   const before = state.db
-    .query<{ image_id: string }, [string]>(`SELECT image_id FROM ${table} WHERE reference = ?1`)
+    .query<{ image_id: ImageId }, [string]>(`SELECT image_id FROM ${table} WHERE reference = ?1`)
     .get(name);
   state.db
     .query(`INSERT INTO ${table} VALUES (?1, ?2) ON CONFLICT (reference) DO UPDATE SET image_id = ?2`)
     .run(name, id);
   // Its variants stay for a moment: `recordIndex` may name the same index again.
   state.db.query("DELETE FROM indexes WHERE reference = ?1").run(name);
-  return before === null || before.image_id === id ? undefined : (before.image_id as ImageId);
+  return before === null || before.image_id === id ? undefined : before.image_id;
 }
 
 /** Part of a transaction: takes a name (tag or digest reference) away. */
@@ -222,24 +223,23 @@ export function recordIndex(
 /** The platforms that are here of a name (canonical); undefined for a name that leads to no index. */
 export function variantsOf(state: State, reference: string): Variants | undefined {
   const row = state.db
-    .query<{ digest: string }, [string]>("SELECT digest FROM indexes WHERE reference = ?1")
+    .query<{ digest: Digest }, [string]>("SELECT digest FROM indexes WHERE reference = ?1")
     .get(reference);
   if (row === null) return undefined;
-  const index = row.digest as Digest;
-  return { index, images: imagesOfIndex(state, index) };
+  return { index: row.digest, images: imagesOfIndex(state, row.digest) };
 }
 
 /** The platforms of an index that are here. */
 export function imagesOfIndex(state: State, index: Digest): IndexedImage[] {
   return state.db
-    .query<{ manifest: string; platform: string; image_id: string }, [string]>(
+    .query<{ manifest: Digest; platform: string; image_id: ImageId }, [string]>(
       "SELECT manifest, platform, image_id FROM variants WHERE index_digest = ?1 ORDER BY rowid",
     )
     .all(index)
     .map((row) => ({
-      manifest: row.manifest as Digest,
+      manifest: row.manifest,
       platform: parsePlatformObject(parseJson(row.platform, "platform")),
-      imageId: row.image_id as ImageId,
+      imageId: row.image_id,
     }));
 }
 
@@ -350,9 +350,9 @@ function lookUp(state: State, specifier: ImageSpecifier): ImageRecord | undefine
 
 function fromRow(row: ImageRow): ImageRecord {
   return {
-    id: row.id as ImageId,
-    manifest: row.manifest as Digest,
-    parent: (row.parent ?? undefined) as ImageId | undefined,
+    id: row.id,
+    manifest: row.manifest,
+    parent: row.parent ?? undefined,
     createdAt: row.created_at,
     lastTagAt: row.last_tag_at ?? undefined,
     size: row.size,

@@ -14,6 +14,7 @@ export function parseIpv4(text: string): number | undefined {
   return value;
 }
 
+/** `192.0.2.1` */
 export function formatIpv4(value: number): string {
   return [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255].join(".");
 }
@@ -40,6 +41,7 @@ export function subnetOf(address: number, prefixLength: number): Ipv4Subnet {
   return { base: (address & maskOf(prefixLength)) >>> 0, prefixLength };
 }
 
+/** `192.0.2.0/24`; undefined for what is none. Bits of the address behind the prefix are cleared. */
 export function parseIpv4Subnet(text: string): Ipv4Subnet | undefined {
   const [address = "", length = "", rest] = text.split("/");
   const base = parseIpv4(address);
@@ -48,14 +50,16 @@ export function parseIpv4Subnet(text: string): Ipv4Subnet | undefined {
   return subnetOf(base, Number(length));
 }
 
+/** `192.0.2.0/24` */
 export function formatIpv4Subnet(subnet: Ipv4Subnet): string {
   return `${formatIpv4(subnet.base)}/${subnet.prefixLength}`;
 }
 
-export function subnetContains(subnet: Ipv4Subnet, address: number): boolean {
+function subnetContains(subnet: Ipv4Subnet, address: number): boolean {
   return (address & maskOf(subnet.prefixLength)) >>> 0 === subnet.base;
 }
 
+/** True when one contains the other. */
 export function subnetsOverlap(one: Ipv4Subnet, other: Ipv4Subnet): boolean {
   return one.prefixLength <= other.prefixLength
     ? subnetContains(one, other.base)
@@ -67,11 +71,6 @@ export function broadcastOf(subnet: Ipv4Subnet): number {
   return (subnet.base | ~maskOf(subnet.prefixLength)) >>> 0;
 }
 
-/** The first and the last address that a machine can have. */
-export function hostRange(subnet: Ipv4Subnet): { first: number; last: number } {
-  return { first: subnet.base + 1, last: broadcastOf(subnet) - 1 };
-}
-
 const macPattern = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/i;
 
 /** Six bytes, or undefined when `text` is not a MAC address. */
@@ -79,6 +78,7 @@ export function parseMac(text: string): Buffer | undefined {
   return macPattern.test(text) ? Buffer.from(text.replaceAll(":", ""), "hex") : undefined;
 }
 
+/** `02:42:ac:11:00:02` */
 export function formatMac(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(":");
 }

@@ -27,6 +27,7 @@ function decode(): FileSystemStatus {
   };
 }
 
+/** Of the file system that a path, or an open file, lies on. statfs(2). @throws LinuxError */
 export function fileSystemStatus(path: string | number): FileSystemStatus {
   if (typeof path === "number") {
     check(symbols.fstatfs(path, ptr(words)), "fstatfs");

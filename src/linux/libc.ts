@@ -149,6 +149,7 @@ export function errno(): number {
   return location === null ? 0 : read.i32(location, 0);
 }
 
+/** `ENOENT` for 2; `E…` with the number for one that has no name. */
 export function errnoName(value: number): string {
   return namesOfErrno().get(value) ?? `E${value}`;
 }

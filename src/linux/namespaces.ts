@@ -4,7 +4,7 @@ import { check, checkRetrying, cstring, ptr, symbols } from "./libc.ts";
 const AT_FDCWD = -100;
 const O_RDONLY_CLOEXEC = 0o2000000;
 
-export const namespaceFlag = {
+const namespaceFlag = {
   mnt: 0x00020000,
   cgroup: 0x02000000,
   uts: 0x04000000,
@@ -27,7 +27,7 @@ export function closeNamespace(fd: number): void {
 }
 
 /** Moves this thread into the namespace. setns(2). */
-export function enterNamespace(fd: number, kind: NamespaceKind): void {
+function enterNamespace(fd: number, kind: NamespaceKind): void {
   check(symbols.setns(fd, namespaceFlag[kind]), "setns", kind);
 }
 

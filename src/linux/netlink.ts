@@ -23,7 +23,7 @@ const NLM_F_CAPPED = 0x100;
 const NLM_F_ACK_TLVS = 0x200;
 const NLMSGERR_ATTR_MSG = 1;
 
-export const netlinkProtocol = { route: 0, netfilter: 12 } as const;
+const netlinkProtocol = { route: 0, netfilter: 12 } as const;
 
 export const messageFlag = {
   request: 0x1,

@@ -147,6 +147,7 @@ export interface BaseChain {
   readonly policy: "drop" | "accept";
 }
 
+/** The chains of all tables that hang on a hook of the kernel. @throws LinuxError */
 export function listBaseChains(): BaseChain[] {
   using socket = new NetlinkSocket("netfilter");
   const chains: BaseChain[] = [];

@@ -23,11 +23,13 @@ export const nodeType = {
   fifo: 0o010000,
 } as const;
 
+/** @param mode less the umask. @throws LinuxError */
 export function makeDirectoryAt(directory: number, name: string, mode: number): void {
   const bytes = pathBytes(name);
   check(symbols.mkdirat(directory, ptr(bytes), mode), "mkdir", name);
 }
 
+/** @param target is not looked at. @throws LinuxError */
 export function makeSymlinkAt(target: string, directory: number, name: string): void {
   const from = pathBytes(target);
   const to = pathBytes(name);
@@ -63,11 +65,13 @@ export function makeNodeAt(directory: number, name: string, mode: number, device
   check(symbols.mknodat(directory, ptr(bytes), mode, device), "mknod", name);
 }
 
+/** Anything but a directory. @throws LinuxError */
 export function unlinkAt(directory: number, name: string): void {
   const bytes = pathBytes(name);
   check(symbols.unlinkat(directory, ptr(bytes), 0), "unlink", name);
 }
 
+/** An empty one. @throws LinuxError */
 export function removeDirectoryAt(directory: number, name: string): void {
   const bytes = pathBytes(name);
   check(symbols.unlinkat(directory, ptr(bytes), AT_REMOVEDIR), "rmdir", name);

@@ -10,23 +10,9 @@
  * `host`, `none` and `container:x` need none of these calls.
  */
 
-export { parseContainerPort } from "./container-ports.ts";
-export { derivedEndpointId, describeNetworkSettings, type NetworkFacts, portSummaries } from "./describe.ts";
-export { plug, prepareHost, type ReleaseOptions, release, reserve } from "./endpoint.ts";
+export { derivedEndpointId, describeNetworkSettings } from "./describe.ts";
+export { plug, prepareHost, release, reserve } from "./endpoint.ts";
 export { explainForwardPolicy } from "./forwarding.ts";
-export { type HostsRequest, hostsFile } from "./hosts.ts";
-export { formatNetworkMode, parseNetworkMode } from "./mode.ts";
-export type {
-  Endpoint,
-  EndpointRequest,
-  HeldPort,
-  NetworkMode,
-  Protocol,
-  PublishedPort,
-  Reservation,
-} from "./model.ts";
-export { checkPortBindings } from "./ports.ts";
-export { findEndpoint, listEndpoints, listNetworks, type NetworkRecord, networkIdOf } from "./records.ts";
+export type { Endpoint } from "./model.ts";
+export { findEndpoint, listEndpoints, listNetworks, type NetworkRecord } from "./records.ts";
 export { repairNetwork, teardownInstance } from "./repair.ts";
-export { type ResolvConfRequest, resolvConf } from "./resolv.ts";
-export { type InterfaceStatistics, interfaceStatistics } from "./statistics.ts";

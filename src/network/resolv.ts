@@ -19,7 +19,7 @@ const resolvedPath = "/run/systemd/resolve/resolv.conf";
 const stub = "127.0.0.53";
 
 /** The host's resolver file; that of systemd-resolved where /etc/resolv.conf is only its stub. Empty when there is none. */
-export function readHostResolvConf(): string {
+function readHostResolvConf(): string {
   const text = readIfThere(hostPath) ?? "";
   const servers = valuesOf(text, "nameserver");
   return servers.length === 1 && servers[0] === stub ? (readIfThere(resolvedPath) ?? text) : text;

@@ -2,7 +2,7 @@ import { Unavailable } from "../core/errors.ts";
 import { type Ipv4Subnet, parseIpv4, subnetOf, subnetsOverlap } from "../linux/addresses.ts";
 
 /** Docker's default address pools: 172.17–172.31 as /16, then 192.168 in /20s. */
-export function* defaultPools(): Generator<Ipv4Subnet> {
+function* defaultPools(): Generator<Ipv4Subnet> {
   for (let second = 17; second <= 31; second++) yield subnetOf(((172 << 24) | (second << 16)) >>> 0, 16);
   for (let third = 0; third < 256; third += 16)
     yield subnetOf(((192 << 24) | (168 << 16) | (third << 8)) >>> 0, 20);

@@ -13,6 +13,12 @@ export interface RegistryConfigSources {
   environment: Readonly<Record<string, string | undefined>>;
 }
 
+/** DAVIT_CONFIG_FILE, else the machine's own, of which davit's counts: Docker's is read for those who come from there. */
+export function configFilesOf(environment: Readonly<Record<string, string | undefined>>): string[] {
+  const given = environment.DAVIT_CONFIG_FILE;
+  return given ? [given] : ["/etc/docker/daemon.json", "/etc/davit/daemon.json"];
+}
+
 const usualCertificates = ["/etc/davit/certs.d", "/etc/docker/certs.d"];
 
 /**

@@ -3,7 +3,6 @@
  * does. What is not named fails with EPERM; `clone3` with ENOSYS, so that C libraries fall back to `clone`, whose
  * flags a filter can see.
  */
-import { readFileSync } from "node:fs";
 import { InvalidParameter, messageOf } from "../core/errors.ts";
 import type { SeccompArgument, SeccompProfile, SeccompRule } from "./oci.ts";
 
@@ -177,17 +176,6 @@ interface RuleConditions {
   caps?: string[];
   arches?: string[];
   minKernel?: string;
-}
-
-/** @throws InvalidParameter when the file cannot be read. */
-export function readSeccompFile(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    throw new InvalidParameter(`opening seccomp profile (${path}) failed: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
 }
 
 /** Resolves a user's profile. @throws InvalidParameter when it is not one. */

@@ -177,7 +177,7 @@ function sysctls(input: SpecInput): Record<string, string> {
  * The environment of a container's first process, and of execs: Docker's own entries, which the image and the user
  * may replace, then theirs.
  */
-export function containerEnvironment(config: ContainerConfig, hostname: string, home: string): string[] {
+function containerEnvironment(config: ContainerConfig, hostname: string, home: string): string[] {
   const base = [
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     `HOSTNAME=${hostname}`,

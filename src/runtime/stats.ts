@@ -2,6 +2,7 @@
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import type { ContainerStats, CpuStats } from "../core/objects.ts";
+import { interfaceCounters } from "../linux/interface-counters.ts";
 import { type CgroupLayout, controllerDirectory, keyedNumbers, readText } from "./cgroups.ts";
 
 export interface StatsSource {
@@ -23,7 +24,7 @@ export function readStats(source: StatsSource, previous?: ContainerStats): Conta
   const { layout, cgroupPath } = source;
   const reader = new CgroupReader(layout, cgroupPath);
   const unified = layout.version === "v2";
-  const networks = source.pid === undefined ? undefined : networksOf(source.pid);
+  const networks = source.pid === undefined ? undefined : interfaceCounters(source.pid);
   return {
     read: new Date().toISOString(),
     preread: previous?.read ?? never,
@@ -190,27 +191,4 @@ function ioStat(reader: CgroupReader): BlkioEntries {
       { ...numbers, op: "write", value: bytes("wbytes") },
     ];
   });
-}
-
-/** The interfaces that the process sees, without `lo`. proc_pid_net(5), dev. */
-function networksOf(pid: number): NonNullable<ContainerStats["networks"]> {
-  const networks: NonNullable<ContainerStats["networks"]> = {};
-  for (const line of (readText(`/proc/${pid}/net/dev`) ?? "").split("\n")) {
-    const match = line.match(/^\s*([^\s:]+):\s*(.*)$/);
-    const name = match?.[1];
-    if (name === undefined || name === "lo") continue;
-    const fields = (match?.[2] ?? "").trim().split(/\s+/).map(Number);
-    const field = (index: number) => fields[index] ?? 0;
-    networks[name] = {
-      rx_bytes: field(0),
-      rx_packets: field(1),
-      rx_errors: field(2),
-      rx_dropped: field(3),
-      tx_bytes: field(8),
-      tx_packets: field(9),
-      tx_errors: field(10),
-      tx_dropped: field(11),
-    };
-  }
-  return networks;
 }

@@ -73,6 +73,11 @@ export interface ContainerRecord {
 
 export const never = "0001-01-01T00:00:00Z";
 
+/** Whether it ever ran. */
+export function wasStarted({ startedAt }: Pick<ContainerRecord, "startedAt">): boolean {
+  return startedAt !== never;
+}
+
 interface Row {
   record: string;
 }
@@ -88,12 +93,14 @@ export function insertContainer(state: State, record: ContainerRecord): void {
     .run(record.id, record.name, Date.parse(record.created), record.state.status, JSON.stringify(record));
 }
 
+/** Replaces the record; nothing happens when it has gone. */
 export function updateContainer(state: State, record: ContainerRecord): void {
   state.db
     .query("UPDATE containers SET name = ?, state = ?, record = ? WHERE id = ?")
     .run(record.name, record.state.status, JSON.stringify(record), record.id);
 }
 
+/** Its execs go with it. No error when it is not there. */
 export function deleteContainer(state: State, id: ContainerId): void {
   state.db.query("DELETE FROM containers WHERE id = ?").run(id);
   state.db.query("DELETE FROM execs WHERE container_id = ?").run(id);
@@ -148,25 +155,27 @@ export function beginOperation(state: State, operation: Operation): void {
     .run(operation.containerId, operation.verb, operation.owner.pid, operation.owner.started);
 }
 
+/** The intent is done, or undone. */
 export function endOperation(state: State, id: ContainerId): void {
   state.db.query("DELETE FROM operations WHERE container_id = ?").run(id);
 }
 
 interface OperationRow {
-  container_id: string;
-  verb: string;
+  container_id: ContainerId;
+  verb: Verb;
   pid: number;
   pid_started: number;
 }
 
 function parseOperation(row: OperationRow): Operation {
   return {
-    containerId: row.container_id as ContainerId,
-    verb: row.verb as Verb,
+    containerId: row.container_id,
+    verb: row.verb,
     owner: { pid: row.pid, started: row.pid_started },
   };
 }
 
+/** Intents of processes that live, and of dead ones. */
 export function allOperations(state: State): Operation[] {
   return state.db
     .query<OperationRow, []>("SELECT container_id, verb, pid, pid_started FROM operations")
@@ -174,6 +183,7 @@ export function allOperations(state: State): Operation[] {
     .map(parseOperation);
 }
 
+/** The intent that is written down for a container. */
 export function operationOn(state: State, id: ContainerId): Operation | undefined {
   const row = state.db
     .query<OperationRow, [string]>(

@@ -70,6 +70,7 @@ export function lastEventId(state: State): number {
   return state.db.query<{ id: number | null }, []>("SELECT max(id) AS id FROM events").get()?.id ?? 0;
 }
 
+/** In the order in which they were committed. @param id of the last event that is known */
 export function eventsAfter(state: State, id: number): StoredEvent[] {
   return state.db
     .query<Row, [number]>("SELECT id, message FROM events WHERE id > ? ORDER BY id")

@@ -20,6 +20,7 @@ interface Row {
   record: string;
 }
 
+/** Makes or replaces the record. */
 export function putExec(state: State, record: ExecRecord): void {
   state.db
     .query("INSERT OR REPLACE INTO execs (id, container_id, record) VALUES (?, ?, ?)")

@@ -72,7 +72,7 @@ export interface MountArguments {
 }
 
 /** Reads mount(8) options: words for flags become flags, the rest is the file system's own. */
-export function parseMountOptions(text: string): MountArguments {
+function parseMountOptions(text: string): MountArguments {
   let flags = 0;
   const data: string[] = [];
   for (const word of text.split(",")) {

@@ -47,7 +47,7 @@ function checkAbsolute(path: string): void {
 }
 
 /** `/a/../b/` becomes `/b`. */
-export function cleanPath(path: string): string {
+function cleanPath(path: string): string {
   const normal = posix.normalize(path);
   return normal.length > 1 && normal.endsWith("/") ? normal.slice(0, -1) : normal;
 }

@@ -21,7 +21,7 @@ import { validateDriverOptions } from "./options.ts";
 import type { PlannedMount } from "./plan.ts";
 
 /** Label that marks a volume as nobody's choice of name; `volume prune` takes only these by default. */
-export const anonymousLabel = "com.docker.volume.anonymous";
+const anonymousLabel = "com.docker.volume.anonymous";
 
 /** A volume's record. */
 export interface StoredVolume {
@@ -202,6 +202,7 @@ export function forgetUses(state: State, containerId: string, plan: readonly Pla
   });
 }
 
+/** Made without a name; `volume prune` takes no others unless told to. */
 export function isAnonymous(volume: StoredVolume): boolean {
   return volume.labels !== null && anonymousLabel in volume.labels;
 }

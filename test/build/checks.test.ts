@@ -2,16 +2,18 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are lines of Dockerfiles
 import { describe, expect, test } from "bun:test";
 import { IgnoreMatcher } from "../../src/build/context/ignore.ts";
-import { formatError, formatWarnings, shortForm, summary } from "../../src/build/dockerfile/checks/report.ts";
 import { rules } from "../../src/build/dockerfile/checks/rules.ts";
-import { Source } from "../../src/build/dockerfile/source.ts";
+import { excerpt } from "../../src/build/dockerfile/excerpt.ts";
 import type { AnalyseOptions } from "../../src/build/dockerfile/stages/analyse.ts";
-import { analysed, plainImage } from "./support.ts";
+import { briefly, formatInFull, formatReport } from "../../src/cli/build/warnings.ts";
+import { analysed, plainImage, warningsIn } from "./support.ts";
 
 /** `Rule: message (line)` of each finding, in the order of lines. */
 async function findings(lines: readonly string[], options: Partial<AnalyseOptions> = {}): Promise<string[]> {
-  const { linter } = await analysed(lines.join("\n"), { allStages: true, ...options });
-  return (linter?.warnings ?? []).toSorted((a, b) => a.range.start.line - b.range.start.line).map(shortForm);
+  const text = lines.join("\n");
+  const { linter } = await analysed(text, { allStages: true, ...options });
+  const warnings = warningsIn(text, linter);
+  return warnings.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0)).map(briefly);
 }
 
 describe("A check finds", () => {
@@ -175,8 +177,8 @@ describe("The check directive", () => {
 test("Findings are shown with their page and their lines", async () => {
   const text = "FROM scratch\nCMD echo\n";
   const { linter } = await analysed(text);
-  const warnings = linter?.warnings ?? [];
-  expect(formatWarnings(new Source("Dockerfile", text), warnings)).toBe(
+  const warnings = warningsIn(text, linter);
+  expect(formatInFull(warnings)).toBe(
     [
       "",
       "WARNING: JSONArgsRecommended - https://docs.docker.com/go/dockerfile/rule/json-args-recommended/",
@@ -190,16 +192,17 @@ test("Findings are shown with their page and their lines", async () => {
       "",
     ].join("\n"),
   );
-  expect(summary(warnings)).toBe("Check complete, 1 warning has been found!");
-  expect(summary([])).toBe("Check complete, no warnings found.");
+  expect(formatReport(warnings)).toBe(`Check complete, 1 warning has been found!\n${formatInFull(warnings)}`);
+  expect(formatReport([])).toBe("Check complete, no warnings found.\n");
 });
 
-test("An error among the findings is shown with its lines behind it", async () => {
+test("An error knows its lines", async () => {
   const analysis = await analysed("FROM scratch\nNOTHING x\n");
   if (!("error" in analysis)) throw new Error("there is no error");
-  expect(formatError(analysis.error)).toBe(
+  const { message, source, lines, range } = analysis.error;
+  expect(message).toBe("dockerfile parse error on line 2: unknown instruction: NOTHING");
+  expect(excerpt(source, lines, range)).toBe(
     [
-      "dockerfile parse error on line 2: unknown instruction: NOTHING",
       "Dockerfile:2",
       "--------------------",
       "   1 |     FROM scratch",

@@ -6,13 +6,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { IgnoreMatcher, parseIgnoreFile } from "../../src/build/context/ignore.ts";
 import { compileWildcard } from "../../src/build/context/wildcard.ts";
-import { formatWarnings } from "../../src/build/dockerfile/checks/report.ts";
 import { DockerfileError, LineFault } from "../../src/build/dockerfile/errors.ts";
 import { type ExpansionOptions, expand } from "../../src/build/dockerfile/expansion/expand.ts";
 import { variablesFrom } from "../../src/build/dockerfile/expansion/variables.ts";
 import { parseDockerfile } from "../../src/build/dockerfile/parse.ts";
-import { Source } from "../../src/build/dockerfile/source.ts";
 import type { BaseImage } from "../../src/build/dockerfile/stages/model.ts";
+import { formatInFull } from "../../src/cli/build/warnings.ts";
 import { DavitError, messageOf } from "../../src/core/errors.ts";
 import { randomNumbers } from "../images/random.ts";
 import { extraFiles } from "./extra-files.ts";
@@ -20,7 +19,7 @@ import { mutated } from "./mutations.ts";
 import { operationsOf } from "./operations.ts";
 import { buildOracle, type Oracle, startOracle } from "./oracle.ts";
 import { asBuildKit, instructionsOf } from "./shapes.ts";
-import { type Analysis, analysed, corpusFiles } from "./support.ts";
+import { type Analysis, analysed, corpusFiles, warningsIn } from "./support.ts";
 
 const built = buildOracle();
 if ("missing" in built) console.error(`SKIPPED: test/build: no comparison with BuildKit: ${built.missing}`);
@@ -259,7 +258,7 @@ function compareFindings(text: string, ours: Analysis, theirs: Record<string, un
   // Findings on one line come in no order from BuildKit.
   const lines = new Set(warnings.map(({ range }) => range.start.line));
   if (lines.size !== warnings.length || theirs.text === undefined) return;
-  expect(masked(formatWarnings(new Source("Dockerfile", text), warnings))).toEqual(masked(theirs.text));
+  expect(masked(formatInFull(warningsIn(text, ours.linter)))).toEqual(masked(theirs.text));
 }
 
 function recordOf(value: unknown): Record<string, unknown> {

@@ -5,6 +5,8 @@ import type { Linter } from "../../src/build/dockerfile/checks/linter.ts";
 import { DockerfileError } from "../../src/build/dockerfile/errors.ts";
 import { type AnalyseOptions, analyse } from "../../src/build/dockerfile/stages/analyse.ts";
 import type { BaseImage, BuildPlan } from "../../src/build/dockerfile/stages/model.ts";
+import type { BuildWarning } from "../../src/build/events.ts";
+import { warningsOf } from "../../src/build/prepare.ts";
 
 const corpus = join(import.meta.dir, "corpus");
 
@@ -31,6 +33,12 @@ export function plainImage(reference: string): BaseImage {
 export type Analysis =
   | { plan: BuildPlan; linter: Linter | undefined; images: string[] }
   | { error: DockerfileError; linter: Linter | undefined; images: string[] };
+
+/** The findings as a build tells of them. */
+export function warningsIn(text: string, linter: Linter | undefined): BuildWarning[] {
+  const warnings = linter?.warnings ?? [];
+  return warningsOf({ warnings, unusedArguments: [] }, { name: "Dockerfile", text, ignore: undefined });
+}
 
 /** Analyses for linux/amd64; all images are plain unless `images` has them. */
 export async function analysed(

@@ -1,7 +1,5 @@
 /** Names that lead to several platforms, in the local store. */
 import { expect, test } from "bun:test";
-import type { ContainerId, ImageId } from "../../src/core/ids.ts";
-import { randomId } from "../../src/core/ids.ts";
 import { collect, neededBlobs } from "../../src/images/collect.ts";
 import { imageHistory } from "../../src/images/history.ts";
 import { inspectImage } from "../../src/images/inspect.ts";
@@ -15,9 +13,9 @@ import { resolveImage } from "../../src/images/resolve.ts";
 import { saveImages } from "../../src/images/save.ts";
 import { tagImage } from "../../src/images/tag.ts";
 import { allPlatformsOf, platformWarning } from "../../src/images/variants.ts";
-import { type ContainerRecord, insertContainer, never } from "../../src/state/containers.ts";
 import { Blobs, type Entry, type Platform } from "./layouts.ts";
 import {
+  addContainerRecord,
   dockerArchive,
   expectEmpty,
   fileLayer,
@@ -56,39 +54,6 @@ function multi(name: string, platforms: readonly Platform[], text?: string): Mul
 
 async function loadPlatforms(store: TestStore, archive: Uint8Array, ...platforms: string[]): Promise<void> {
   await Array.fromAsync(loadImages(store, streamOf(archive), { platforms }));
-}
-
-function addContainer(store: TestStore, image: string, status: "exited" | "running" = "exited"): string {
-  const id = randomId() as ContainerId;
-  const process = { pid: 1, started: 1 };
-  const record: ContainerRecord = {
-    id,
-    name: `c-${id.slice(0, 6)}`,
-    created: new Date().toISOString(),
-    imageId: image as ImageId,
-    imageName: "multi:1",
-    platform: "linux",
-    driver: store.snapshots.driver,
-    runtime: "crun",
-    config: {},
-    hostConfig: {},
-    networking: {},
-    path: "sh",
-    args: [],
-    mounts: [],
-    plan: [],
-    state: status === "exited" ? { status } : { status, process, monitor: process, bootId: "" },
-    startedAt: never,
-    finishedAt: never,
-    exitCode: 0,
-    oomKilled: false,
-    error: "",
-    restartCount: 0,
-    restartDelay: 0,
-    stoppedByUser: false,
-  };
-  store.state.transaction(() => insertContainer(store.state, record));
-  return id;
 }
 
 const architectureOf = async (store: TestStore, name: string, platform?: string) =>
@@ -187,7 +152,7 @@ test("prune leaves platforms of a name alone, and with dangling=false takes thos
   await using store = testStore();
   await loadPlatforms(store, multi("multi:1", [host, foreign]).archive);
   expect((await pruneImages(store)).ImagesDeleted).toBeNull();
-  const container = addContainer(store, resolved(store, "multi:1", "s390x").id);
+  const container = addContainerRecord(store, resolved(store, "multi:1", "s390x").id, "exited");
   expect((await pruneImages(store, { dangling: ["false"] })).ImagesDeleted).toBeNull();
   expect(allPlatformsOf(store, "multi:1")).toHaveLength(2);
   store.state.db.query("DELETE FROM containers WHERE id = ?1").run(container);
@@ -201,7 +166,7 @@ test("a container of any platform keeps the name from going, unless by force", a
   await using store = testStore();
   await loadPlatforms(store, multi("multi:1", [host, foreign]).archive);
   const { id } = resolved(store, "multi:1", "s390x");
-  const container = addContainer(store, id);
+  const container = addContainerRecord(store, id, "exited");
   await expect(removeImage(store, "multi:1")).rejects.toThrow(
     `conflict: unable to remove repository reference "multi:1" (must force) - container ` +
       `${container.slice(0, 12)} is using its referenced image ${id.slice(7, 19)}`,
@@ -239,7 +204,7 @@ test("images shows one row for a name, and with all each platform; the tree tell
   await using store = testStore();
   const { archive, index, manifests } = multi("multi:1", [host, foreign, other]);
   await loadPlatforms(store, archive, `linux/${host.architecture}`, "linux/s390x");
-  const container = addContainer(store, resolved(store, "multi:1", "s390x").id);
+  const container = addContainerRecord(store, resolved(store, "multi:1", "s390x").id, "exited");
   const [row, ...more] = await listImages(store, { manifests: true, containers: true });
   expect(more).toEqual([]);
   expect(row).toMatchObject({ RepoTags: ["multi:1"], Containers: 0, Descriptor: { digest: index.digest } });

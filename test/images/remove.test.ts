@@ -1,16 +1,14 @@
 import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ContainerId, ImageId } from "../../src/core/ids.ts";
-import { randomId } from "../../src/core/ids.ts";
 import { collectForgottenLayers } from "../../src/images/collect.ts";
 import { listImages } from "../../src/images/list.ts";
 import { removeImage } from "../../src/images/remove.ts";
 import { resolveImage } from "../../src/images/resolve.ts";
 import { tagImage } from "../../src/images/tag.ts";
-import { type ContainerRecord, insertContainer, never } from "../../src/state/containers.ts";
 import { eventsAfter } from "../../src/state/events.ts";
 import {
+  addContainerRecord,
   buildImage,
   dockerArchive,
   expectEmpty,
@@ -32,35 +30,7 @@ const appChain = `sha256:${sha256(`${baseDiff} ${appDiff}`)}`;
 
 /** A container's record and snapshot, as create leaves them. */
 async function addContainer(store: TestStore, image: string, status: "exited" | "running"): Promise<string> {
-  const containerId = randomId() as ContainerId;
-  const process = { pid: 1, started: 1 };
-  const record: ContainerRecord = {
-    id: containerId,
-    name: `c-${containerId.slice(0, 6)}`,
-    created: new Date().toISOString(),
-    imageId: image as ImageId,
-    imageName: "app:1",
-    platform: "linux",
-    driver: store.snapshots.driver,
-    config: {},
-    hostConfig: {},
-    networking: {},
-    path: "sh",
-    args: [],
-    mounts: [],
-    plan: [],
-    state: status === "exited" ? { status } : { status, process, monitor: process, bootId: "" },
-    startedAt: never,
-    finishedAt: never,
-    exitCode: 0,
-    oomKilled: false,
-    error: "",
-    restartCount: 0,
-    restartDelay: 0,
-    stoppedByUser: false,
-    runtime: "crun",
-  };
-  insertContainer(store.state, record);
+  const containerId = addContainerRecord(store, image, status);
   await store.snapshots.prepare(containerId, resolveImage(store.state, store.content, image).topChainId);
   return containerId;
 }

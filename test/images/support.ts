@@ -5,10 +5,12 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { type ContainerId, type ImageId, newContainerId } from "../../src/core/ids.ts";
 import { describeInstance } from "../../src/core/instance.ts";
 import type { ImageStores } from "../../src/images/collect.ts";
 import { openContent } from "../../src/images/content.ts";
 import { loadImages } from "../../src/images/load.ts";
+import { type ContainerRecord, insertContainer, never } from "../../src/state/containers.ts";
 import { openState } from "../../src/state/state.ts";
 import { openSnapshotter } from "../../src/storage/open.ts";
 import { type TarFile, tar } from "./tar.ts";
@@ -152,4 +154,42 @@ export function untar(bytes: Uint8Array): Map<string, Buffer> {
     at += 512 + Math.ceil(size / 512) * 512;
   }
   return members;
+}
+
+/** Records a container of an image (id), and nothing else of it. @returns its id */
+export function addContainerRecord(
+  { state, snapshots }: TestStore,
+  image: string,
+  status: "exited" | "running",
+): ContainerId {
+  const id = newContainerId();
+  const process = { pid: 1, started: 1 };
+  const record: ContainerRecord = {
+    id,
+    name: `c-${id.slice(0, 6)}`,
+    created: new Date().toISOString(),
+    imageId: image as ImageId,
+    imageName: "app:1",
+    platform: "linux",
+    driver: snapshots.driver,
+    runtime: "crun",
+    config: {},
+    hostConfig: {},
+    networking: {},
+    path: "sh",
+    args: [],
+    mounts: [],
+    plan: [],
+    state: status === "exited" ? { status } : { status, process, monitor: process, bootId: "" },
+    startedAt: never,
+    finishedAt: never,
+    exitCode: 0,
+    oomKilled: false,
+    error: "",
+    restartCount: 0,
+    restartDelay: 0,
+    stoppedByUser: false,
+  };
+  state.transaction(() => insertContainer(state, record));
+  return id;
 }

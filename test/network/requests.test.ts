@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { formatIpv4Subnet, parseIpv4, parseIpv4Subnet, parseMac } from "../../src/linux/addresses.ts";
+import { parseNetDev } from "../../src/linux/interface-counters.ts";
 import { parseContainerPort } from "../../src/network/container-ports.ts";
 import { formatNetworkMode, parseNetworkMode } from "../../src/network/mode.ts";
 import { parsePortBindings } from "../../src/network/ports.ts";
-import { parseNetDev } from "../../src/network/statistics.ts";
 import { chooseAddress, chooseSubnet, macOf } from "../../src/network/subnets.ts";
 
 function subnet(text: string) {

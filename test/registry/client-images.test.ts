@@ -3,12 +3,9 @@ import { InvalidParameter, NotFound } from "../../src/core/errors.ts";
 import { copy, type Image } from "../../src/images/image.ts";
 import { digestOf, mediaTypes } from "../../src/images/manifest.ts";
 import { parseReference } from "../../src/images/references.ts";
-import {
-  type LayerOutcome,
-  registrySink,
-  registrySource,
-  resolveImage,
-} from "../../src/registry/transport.ts";
+import { resolveImage } from "../../src/registry/resolve.ts";
+import { type LayerOutcome, registrySink } from "../../src/registry/sink.ts";
+import { registrySource } from "../../src/registry/source.ts";
 import {
   type Asked,
   blobOf,

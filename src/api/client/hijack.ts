@@ -196,7 +196,7 @@ class Connection {
     }
   }
 
-  /** Writes are done one after the other, in the order of the calls. */
+  /** Writes are done one after the other, in the order of the calls; each tells its own failure. */
   write(data: Uint8Array): Promise<void> {
     const turn = this.#writing.then(() => this.#writeAll(data));
     this.#writing = turn.catch(() => undefined);

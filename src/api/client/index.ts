@@ -2,6 +2,7 @@
  * RemoteEngine: the Engine interface over HTTP, against davit's own server or Docker's. What the server cannot do
  * at its API version, it says itself; nothing is emulated here.
  */
+import { apiVersion } from "../../core/version.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { remoteContainers } from "./containers.ts";
 import { remoteExecs } from "./execs.ts";
@@ -13,9 +14,6 @@ import { compareVersions, Transport } from "./transport.ts";
 import { remoteVolumes } from "./volumes.ts";
 
 export type { TlsOptions } from "./host.ts";
-
-/** The newest API version whose objects `core/objects.ts` describes. */
-export const newestApiVersion = "1.51";
 
 export interface RemoteEngineOptions {
   tls?: TlsOptions;
@@ -30,7 +28,7 @@ export interface RemoteEngineOptions {
  * @throws InvalidParameter when `host` cannot be read.
  */
 export async function openRemoteEngine(host: string, options: RemoteEngineOptions = {}): Promise<Engine> {
-  const transport = new Transport(parseHost(host, options.tls), options.apiVersion ?? newestApiVersion);
+  const transport = new Transport(parseHost(host, options.tls), options.apiVersion ?? apiVersion);
   if (options.apiVersion === undefined) {
     const offered = await ping(transport);
     if (compareVersions(offered, transport.version) < 0) transport.version = offered;

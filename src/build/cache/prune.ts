@@ -10,6 +10,7 @@ import { oldestWork } from "./in-flight.ts";
 import { mountsRoot, openMountLock, removeCacheDirectory } from "./mounts.ts";
 import { claimResult, forgetResult, releaseResult } from "./results.ts";
 
+/** Of the build cache: the result of a step, or a cache mount. */
 export interface CacheEntry {
   readonly id: string;
   readonly kind: "step" | "mount";

@@ -23,7 +23,7 @@ interface Row {
   id: string;
   key: string;
   snapshot: string;
-  diff_id: string | null;
+  diff_id: DiffId | null;
   file_time: string;
 }
 
@@ -174,7 +174,7 @@ function fromRow(row: Row): ResultRecord {
     id: row.id,
     key: row.key,
     snapshot: row.snapshot,
-    diffId: (row.diff_id ?? undefined) as DiffId | undefined,
+    diffId: row.diff_id ?? undefined,
     fileTime: BigInt(row.file_time),
   };
 }

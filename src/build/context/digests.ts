@@ -19,7 +19,7 @@ const readFlags = openFlag.readOnly | openFlag.noFollow | openFlag.nonBlocking;
 const buffer = new Uint8Array(1 << 18);
 
 /** sha512/256: faster than sha256 where there are no instructions for it. */
-export function hashFile(directory: number, name: string): string {
+function hashFile(directory: number, name: string): string {
   const fd = openAt(directory, name, readFlags);
   try {
     const hasher = new Bun.CryptoHasher("sha512-256");

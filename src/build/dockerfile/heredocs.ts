@@ -25,7 +25,7 @@ export interface Heredoc extends HeredocMark {
 const mark = /^([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)$/;
 
 /** The heredoc that a word stands for, if it does. @throws LineFault for broken quotes in its name. */
-export function parseHeredocMark(word: string): HeredocMark | undefined {
+function parseHeredocMark(word: string): HeredocMark | undefined {
   const [, digits = "", dash, rest = ""] = mark.exec(word) ?? [];
   if (rest === "") return undefined;
   const plain: ExpansionOptions = { escapeCharacter: "\\", keepUnset: true, splitWords: true };

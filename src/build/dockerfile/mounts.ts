@@ -230,7 +230,7 @@ function unsigned(text: string, base: 8 | 10): number | undefined {
 const powers: Readonly<Record<string, number>> = { "": 0, b: 0, k: 1, m: 2, g: 3, t: 4, p: 5 };
 
 /** Bytes of `64m`, `1.5GiB`, `100 kb`: units.RAMInBytes. */
-export function parseSize(text: string): number | undefined {
+function parseSize(text: string): number | undefined {
   const [, number = "", unit = ""] = /^([0-9.]+) ?((?:b|[kmgtp](?:i?b)?)?)$/i.exec(text) ?? [];
   const power = powers[unit.charAt(0).toLowerCase()];
   if (power === undefined || !/^(?:[0-9]+\.?[0-9]*|\.[0-9]+)$/.test(number)) return undefined;

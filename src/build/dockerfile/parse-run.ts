@@ -53,7 +53,7 @@ function inFlag<T>(word: Word, act: () => T): T {
 }
 
 /** `vendor.com/class=device`, `name=…`, `required`. @throws LineFault */
-export function parseDevice(text: string): Device {
+function parseDevice(text: string): Device {
   let name = "";
   let required = false;
   for (const field of deviceFields(text)) {

@@ -145,28 +145,3 @@ function digestOfDefinition(definition: object): string {
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
-
-export function isStep(operation: Operation): operation is StepOperation {
-  return operation.kind === "run" || operation.kind === "directory" || operation.kind === "files";
-}
-
-/** What an operation is made from, each once. */
-export function inputsOf(operation: Operation): Operation[] {
-  switch (operation.kind) {
-    case "scratch":
-    case "image":
-    case "context":
-      return [];
-    case "directory":
-      return [operation.input];
-    case "files":
-      return [...new Set([operation.input, operation.from])];
-    case "run":
-      return [
-        ...new Set([
-          operation.input,
-          ...operation.mounts.flatMap(({ from }) => (from === undefined ? [] : [from])),
-        ]),
-      ];
-  }
-}

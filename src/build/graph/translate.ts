@@ -100,13 +100,7 @@ class Translation {
       case "stage":
         return this.stage(base.stage);
       case "image":
-        return this.#graph.add<ImageOperation>({
-          kind: "image",
-          title: `${title}${base.image.reference}`,
-          reference: base.image.reference,
-          platform: base.platform,
-          image: this.#options.imageOf(base.image),
-        });
+        return this.#image(base.image.reference, this.#options.imageOf(base.image), title, base.platform);
       case "context":
         return this.#namedContext(base.name, title, platform);
     }
@@ -119,7 +113,10 @@ class Translation {
   #namedContext(name: string, title: string, platform: Platform): Operation {
     const found = this.#options.imageContext(name);
     if (found === undefined) return this.#context(name);
-    const { reference, image } = found;
+    return this.#image(found.reference, found.image, title, platform);
+  }
+
+  #image(reference: string, image: LocalImage, title: string, platform: Platform): ImageOperation {
     return this.#graph.add<ImageOperation>({
       kind: "image",
       title: `${title}${reference}`,
@@ -148,7 +145,7 @@ class Translation {
   ): Operation {
     if (step.kind === "config") return below;
     // A directory as a base is copied in before anything stands on it.
-    const input = below.kind === "context" ? this.#copied(below) : below;
+    const input = below.kind === "context" ? this.#copied(below, "/", undefined) : below;
     switch (step.kind) {
       case "run":
         return this.#run(step, input, title, stage.platform, ignoreCache);
@@ -168,15 +165,16 @@ class Translation {
     }
   }
 
-  #copied(from: ContextOperation): FilesOperation {
+  /** What of a context lies below `path`, in a root of its own. @param required what has to be there */
+  #copied(from: ContextOperation, path: string, required: string | undefined): FilesOperation {
     return this.#graph.add<FilesOperation>({
       kind: "files",
       title: from.title,
       input: this.#scratch(),
       ignoreCache: false,
       from,
-      sources: [{ kind: "path", path: "/", pattern: undefined, required: undefined, unpack: false }],
-      destination: "/",
+      sources: [{ kind: "path", path, pattern: undefined, required, unpack: false }],
+      destination: path,
       chown: "",
       chmod: "",
       parents: false,
@@ -231,21 +229,7 @@ class Translation {
   /** What of a context a mount shows is copied first: by that a context's owners and ignored files stay outside. */
   #shown(files: FilesFrom, source: string, platform: Platform): Operation {
     const from = this.#from(files, platform);
-    if (from.kind !== "context") return from;
-    return this.#graph.add<FilesOperation>({
-      kind: "files",
-      title: from.title,
-      input: this.#scratch(),
-      ignoreCache: false,
-      from,
-      sources: [{ kind: "path", path: source, pattern: undefined, required: source, unpack: false }],
-      destination: source,
-      chown: "",
-      chmod: "",
-      parents: false,
-      exclude: [],
-      isLinked: false,
-    });
+    return from.kind === "context" ? this.#copied(from, source, source) : from;
   }
 
   #files(

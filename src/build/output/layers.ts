@@ -1,6 +1,6 @@
 /** The layers of a result as blobs: an image's own are there already, a step's are written as a tar once. */
 import { NotFound } from "../../core/errors.ts";
-import type { ChainId, DiffId, Digest } from "../../core/ids.ts";
+import type { ChainId, DiffId } from "../../core/ids.ts";
 import { layerOfFile } from "../../images/archives/layer.ts";
 import type { IngestSession } from "../../images/content.ts";
 import type { Layer } from "../../images/image.ts";
@@ -63,7 +63,7 @@ async function write(
   }
   const record = resultById(rooms.state, layer.id);
   if (record === undefined) throw new NotFound(`build result ${layer.id} was removed while it was used`);
-  const known = record.diffId === undefined ? undefined : session.hold(record.diffId as Digest);
+  const known = record.diffId === undefined ? undefined : session.hold(record.diffId);
   const blob = known ?? (await writeTar(rooms, session, record.snapshot, layer.id, signal));
   const diffId = (await blob.digest) as DiffId;
   return { layer: layerOfFile(blob, diffId), blob, diffId, resultId: layer.id };

@@ -251,7 +251,7 @@ export class Solver implements AsyncDisposable {
   async #hold(snapshot: string): Promise<boolean> {
     if (!isDigest(snapshot)) return true;
     using _lock = await lock(this.#rooms.instance, "images", { mode: "shared", signal: this.#signal });
-    lease(this.#options.session, snapshot as Parameters<typeof lease>[1]);
+    lease(this.#options.session, snapshot);
     return this.#rooms.snapshots.has(snapshot);
   }
 

@@ -2,7 +2,7 @@
  * Networks for RUN steps: a network namespace on the instance's bridge, used by one step at a time. A step cannot
  * change its namespace, so the next one may have it.
  */
-import { type ContainerId, randomId } from "../../core/ids.ts";
+import { type ContainerId, newContainerId } from "../../core/ids.ts";
 import {
   closeNamespace,
   openNamespace,
@@ -40,7 +40,7 @@ export class BuildNetworks implements Disposable {
   async take(): Promise<BuildNetwork> {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
-    const id = randomId() as ContainerId;
+    const id = newContainerId();
     // The intent: by it repair leaves the address alone while we live, and takes it back when we are dead.
     beginOperation(this.#state, { containerId: id, verb: "build", owner: thisProcess() });
     let namespace: number | undefined;

@@ -1,7 +1,7 @@
 /** What belongs to one RUN while it lasts: an id, by which repair finds it, and a directory `<exec root>/builds/<id>`. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type ContainerId, randomId } from "../../core/ids.ts";
+import { type ContainerId, newContainerId } from "../../core/ids.ts";
 import type { Instance } from "../../core/instance.ts";
 import { removeTree } from "../../linux/directories.ts";
 import { startTimeOf } from "../../linux/processes.ts";
@@ -16,7 +16,7 @@ export interface Sandbox extends Disposable {
 
 /** The intent is recorded first: a build that is killed is found by it (engine/local/repair-work.ts). */
 export function openSandbox(state: State): Sandbox {
-  const id = randomId() as ContainerId;
+  const id = newContainerId();
   const owner = { pid: process.pid, started: startTimeOf(process.pid) ?? 0 };
   beginOperation(state, { containerId: id, verb: "build", owner });
   const directory = sandboxPath(state.instance, id);

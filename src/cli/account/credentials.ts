@@ -21,6 +21,7 @@ export async function authOption(
   return await authOfRegistry(invocation, namedReference(reference).domain);
 }
 
+/** As an option of a request: empty where the user has no credentials for the registry. */
 export async function authOfRegistry(
   invocation: Pick<Invocation, "io" | "configDirectory">,
   registry: string,

@@ -2,14 +2,7 @@
 import type { CredentialSource } from "../../engine/engine.ts";
 import type { Registries } from "../../registry/client/index.ts";
 import type { Invocation } from "../command.ts";
-import type { Io } from "../io.ts";
 import { userCredentials } from "./credentials.ts";
-
-/** DAVIT_CONFIG_FILE, else the machine's own; a later file's key replaces an earlier one's. */
-function configurationFiles(env: Io["env"]): string[] {
-  const given = env.DAVIT_CONFIG_FILE;
-  return given ? [given] : ["/etc/docker/daemon.json", "/etc/davit/daemon.json"];
-}
 
 export interface RegistryAccess extends Disposable {
   registries: Registries;
@@ -22,12 +15,12 @@ export async function openAccess(
   insecure: readonly string[] = [],
 ): Promise<RegistryAccess> {
   const { io, program } = invocation;
-  const [{ openRegistries }, { readRegistryConfig }, { version }] = await Promise.all([
+  const [{ openRegistries }, { configFilesOf, readRegistryConfig }, { version }] = await Promise.all([
     import("../../registry/client/index.ts"),
     import("../../registry/config-file.ts"),
     import("../../core/version.ts"),
   ]);
-  const config = readRegistryConfig({ files: configurationFiles(io.env), environment: io.env });
+  const config = readRegistryConfig({ files: configFilesOf(io.env), environment: io.env });
   const registries = openRegistries(
     { ...config, insecure: [...config.insecure, ...insecure] },
     { userAgent: `${program}/${version}` },

@@ -16,6 +16,7 @@ import { namedContexts, readInputs, readSecret, readSsh } from "./inputs.ts";
 import { readOutputs } from "./outputs.ts";
 import { openDisplay, type ProgressMode, progressModes } from "./progress/display.ts";
 import { SummaryOfFailure } from "./progress/failure.ts";
+import { formatBriefly, formatReport } from "./warnings.ts";
 
 export const build: Command = {
   synopsis: "[OPTIONS] PATH | URL | -",
@@ -132,13 +133,13 @@ async function run(invocation: Invocation, options: Options): Promise<number> {
     const mode = options.quiet.value ? "quiet" : options.progress.value;
     const builds = buildsOf(await invocation.engine());
     const outcome = await follow(io, mode, builds, request);
-    if (isCheck)
-      return await reportCheck(
-        io,
-        outcome.warnings.filter(({ rule }) => rule !== ""),
-      );
+    if (isCheck) {
+      const findings = outcome.warnings.filter(({ rule }) => rule !== "");
+      await io.stdout.write(formatReport(findings));
+      return findings.length === 0 ? 0 : 1;
+    }
     if (outcome.result !== undefined) await report(io, options, outcome.result, request);
-    if (!options.quiet.value) await warn(io, outcome.warnings);
+    if (!options.quiet.value) await io.stderr.write(formatBriefly(outcome.warnings));
     if (options.verify.value) await verify(invocation, mode, request, outcome.result);
     isDone = true;
     return 0;
@@ -290,30 +291,4 @@ async function report(io: Io, options: Options, result: BuildResult, request: Bu
     writeFileSync(resolve(io.cwd, options.metadataFile.value), `${JSON.stringify(metadata, null, 2)}\n`);
   }
   if (options.quiet.value) await io.stdout.write(`${imageId}\n`);
-}
-
-async function warn(io: Io, warnings: readonly BuildWarning[]): Promise<void> {
-  if (warnings.length === 0) return;
-  const lines = warnings.map(
-    ({ rule, message, line }) =>
-      ` - ${rule === "" ? "" : `${rule}: `}${message}${line === undefined ? "" : ` (line ${line})`}\n`,
-  );
-  const count = `${warnings.length} warning${warnings.length === 1 ? "" : "s"} found`;
-  await io.stderr.write(`\n ${count} (use --check to expand):\n${lines.join("")}`);
-}
-
-/** `--check`: what was found is the result. */
-async function reportCheck(io: Io, warnings: readonly BuildWarning[]): Promise<number> {
-  if (warnings.length === 0) {
-    await io.stdout.write("Check complete, no warnings found.\n");
-    return 0;
-  }
-  const one = warnings.length === 1;
-  await io.stdout.write(`Check complete, ${warnings.length} warning${one ? " has" : "s have"} been found!\n`);
-  for (const { rule, url, message, description, excerpt } of warnings) {
-    const link = url === undefined ? "" : ` - ${url}`;
-    const detail = description === undefined || description === "" ? "" : `\n${description}`;
-    await io.stdout.write(`\nWARNING: ${rule}${link}${detail}\n${message}\n${excerpt ?? ""}`);
-  }
-  return 1;
 }

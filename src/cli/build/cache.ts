@@ -4,7 +4,8 @@ import { type Command, CommandError, noArguments } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { filterFlag } from "../filters.ts";
 import { parseBytes, parseDuration } from "../flags/values.ts";
-import { humanSize } from "../format/units.ts";
+import { alignTabs } from "../format/tabs.ts";
+import { humanDuration, humanSize } from "../format/units.ts";
 
 export const listCache: Command = {
   synopsis: "[OPTIONS]",
@@ -23,11 +24,12 @@ export const listCache: Command = {
         id,
         kind,
         humanSize(size),
-        `${age(io.now() - usedAt)} ago`,
+        `${humanDuration(io.now() - usedAt)} ago`,
         String(uses),
-        description,
+        description.replaceAll("\t", " "),
       ]);
-      await io.stdout.write(table(["CACHE ID", "TYPE", "SIZE", "LAST USED", "USES", "DESCRIPTION"], rows));
+      const lines = [["CACHE ID", "TYPE", "SIZE", "LAST USED", "USES", "DESCRIPTION"], ...rows];
+      await io.stdout.write(alignTabs(lines.map((cells) => `${cells.join("\t")}\n`).join("")));
       return 0;
     };
   },
@@ -69,26 +71,4 @@ function unusedFor(filters: Record<string, string[]>): { unusedFor?: number } {
   }
   const [text] = [...(filters.until ?? []), ...(filters["unused-for"] ?? [])];
   return text === undefined ? {} : { unusedFor: parseDuration(text) / 1_000_000 };
-}
-
-function age(milliseconds: number): string {
-  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
-  if (seconds < 120) return `${seconds} seconds`;
-  if (seconds < 7200) return `${Math.floor(seconds / 60)} minutes`;
-  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} hours`;
-  return `${Math.floor(seconds / 86_400)} days`;
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [head, ...rows];
-  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
-  return all
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd((widths[column] ?? 0) + 3))
-          .join("")
-          .trimEnd()}\n`,
-    )
-    .join("");
 }

@@ -14,7 +14,7 @@ const list: CommandEntry = {
   load: async () => (await import("../build/cache.ts")).listCache,
 };
 
-export const pruneBuilds: CommandEntry = {
+const pruneBuilds: CommandEntry = {
   name: "prune",
   summary: "Remove build cache",
   load: async () => (await import("../build/cache.ts")).pruneCache,

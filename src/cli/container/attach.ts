@@ -3,7 +3,7 @@ import { type Command, CommandError, exactly } from "../command.ts";
 import { parseDetachKeys } from "../stream/detach-keys.ts";
 import { followSize } from "../stream/resize.ts";
 import { runSession } from "../stream/session.ts";
-import { proxySignals } from "../stream/signals.ts";
+import { forwardSignals } from "../stream/signals.ts";
 import { checkTerminal } from "../stream/terminal.ts";
 import { exitStatus } from "./run.ts";
 
@@ -32,25 +32,19 @@ export const attach: Command = {
         stdout: true,
         stderr: true,
       });
-      const insistence = Promise.withResolvers<never>();
-      const stopProxy =
-        sigProxy.value && !tty
-          ? proxySignals(io, opened, container.Id, () =>
-              insistence.reject(new CommandError("got 3 SIGTERM/SIGINTs, forcefully exiting")),
-            )
-          : () => {};
+      const signals = forwardSignals(io, opened, container.Id, sigProxy.value && !tty);
       const stopFollowing =
         tty && io.stdout.isTerminal
           ? followSize(io, (size) => containers.resize(container.Id, size))
           : () => {};
       try {
         const session = runSession(io, streams, { stdin, tty, detachKeys: keys });
-        const end = await Promise.race([session, insistence.promise]);
+        const end = await Promise.race([session, signals.givenUp]);
         if (end === "detached") throw new CommandError("read escape sequence");
-        return exitStatus(await Promise.race([wait.result, insistence.promise]));
+        return exitStatus(await Promise.race([wait.result, signals.givenUp]));
       } finally {
         stopFollowing();
-        stopProxy();
+        signals.stop();
       }
     };
   },

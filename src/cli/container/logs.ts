@@ -1,6 +1,5 @@
-import { type Command, CommandError, exactly } from "../command.ts";
-import { BadValue } from "../flags/values.ts";
-import { parseMoment } from "../moments.ts";
+import { type Command, exactly } from "../command.ts";
+import { momentsOf } from "../moments.ts";
 
 export const logs: Command = {
   synopsis: "[OPTIONS] CONTAINER",
@@ -19,22 +18,13 @@ export const logs: Command = {
     const timestamps = flags.bool("timestamps", "Show timestamps", { short: "t" });
     const until = flags.string("until", `Show logs before a timestamp ${moment}`);
     return async ({ args: [name = ""], engine, io }) => {
-      const bound = (flag: string, text: string) => {
-        try {
-          return parseMoment(text, io.now());
-        } catch (error) {
-          if (!(error instanceof BadValue)) throw error;
-          throw new CommandError(`invalid value for "${flag}": ${error.message}`);
-        }
-      };
       const lines = /^\d+$/.test(tail.value) ? Number(tail.value) : undefined;
       const output = (await engine()).containers.logs(name, {
         stdout: true,
         stderr: true,
         follow: follow.value,
         timestamps: timestamps.value,
-        ...(since.value === "" ? {} : { since: bound("since", since.value) }),
-        ...(until.value === "" ? {} : { until: bound("until", until.value) }),
+        ...momentsOf({ since: since.value, until: until.value }, io.now()),
         ...(lines === undefined ? {} : { tail: lines }),
       });
       for await (const { stream, data } of output) {

@@ -1,7 +1,7 @@
 /** A container as a row of `ps`. */
 import { shortId } from "../../core/ids.ts";
 import type { ContainerSummary, PortSummary } from "../../core/objects.ts";
-import { quote } from "../flags/values.ts";
+import { quote } from "../../core/strconv.ts";
 import { type ListLayout, Row } from "../format/rows.ts";
 import { ellipsis, goTime, humanDuration, humanSize } from "../format/units.ts";
 
@@ -142,6 +142,7 @@ function describeGroup(key: string, { first, last }: PortGroup): string {
   return `${hostAndPort(key.slice(0, slash), range)}->${range}/${key.slice(slash + 1)}`;
 }
 
+/** `127.0.0.1:80`, `[::1]:80` */
 export function hostAndPort(address: string, port: string): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

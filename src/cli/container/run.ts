@@ -7,7 +7,7 @@ import { containerFlags } from "../options/container.ts";
 import { parseDetachKeys } from "../stream/detach-keys.ts";
 import { followSize } from "../stream/resize.ts";
 import { runSession, type SessionOptions } from "../stream/session.ts";
-import { proxySignals } from "../stream/signals.ts";
+import { forwardSignals } from "../stream/signals.ts";
 import { checkTerminal } from "../stream/terminal.ts";
 import { createContainer, settle } from "./create.ts";
 
@@ -91,29 +91,23 @@ async function runContainer(engine: Engine, io: Io, id: string, options: RunOpti
   const wait = await containers.wait(id, isRemoved ? "removed" : "next-exit");
   // Should it fail while the session still goes on, that is told when the session has ended.
   wait.result.catch(() => {});
-  const insistence = Promise.withResolvers<never>();
-  const stopProxy = options.sigProxy
-    ? proxySignals(io, engine, id, () =>
-        insistence.reject(new CommandError("got 3 SIGTERM/SIGINTs, forcefully exiting")),
-      )
-    : () => {};
+  const signals = forwardSignals(io, engine, id, options.sigProxy);
   try {
     try {
-      await Promise.race([containers.start(id), insistence.promise]);
+      await Promise.race([containers.start(id), signals.givenUp]);
     } catch (error) {
       streams.close();
-      if (isRemoved && !(error instanceof CommandError))
-        await Promise.race([wait.result, insistence.promise]);
+      if (isRemoved && !(error instanceof CommandError)) await Promise.race([wait.result, signals.givenUp]);
       throw error;
     }
     return await followSession(engine, io, id, {
       streams,
       ended: wait.result,
-      givenUp: insistence.promise,
+      givenUp: signals.givenUp,
       terms: { stdin, tty, detachKeys: options.keys },
     });
   } finally {
-    stopProxy();
+    signals.stop();
   }
 }
 

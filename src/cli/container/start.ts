@@ -4,7 +4,7 @@ import { describeFailure } from "../cli.ts";
 import { atLeastOne, type Command, CommandError } from "../command.ts";
 import type { Io } from "../io.ts";
 import { parseDetachKeys } from "../stream/detach-keys.ts";
-import { proxySignals } from "../stream/signals.ts";
+import { forwardSignals } from "../stream/signals.ts";
 import { checkTerminal } from "../stream/terminal.ts";
 import { followSession } from "./run.ts";
 
@@ -63,19 +63,14 @@ async function startAttached(
   const tty = Config.Tty === true;
   const stdin = options.stdin && Config.OpenStdin === true;
   checkTerminal(io, stdin, tty);
-  const insistence = Promise.withResolvers<never>();
-  const stopProxy = tty
-    ? () => {}
-    : proxySignals(io, engine, id, () =>
-        insistence.reject(new CommandError("got 3 SIGTERM/SIGINTs, forcefully exiting")),
-      );
+  const signals = forwardSignals(io, engine, id, !tty);
   try {
     const streams = await containers.attach(id, { stream: true, stdin, stdout: true, stderr: true });
     const wait = await containers.wait(id, HostConfig.AutoRemove === true ? "removed" : "next-exit");
     // Should it fail while the session still goes on, that is told when the session has ended.
     wait.result.catch(() => {});
     try {
-      await Promise.race([containers.start(id), insistence.promise]);
+      await Promise.race([containers.start(id), signals.givenUp]);
     } catch (error) {
       if (!(error instanceof NotModified)) {
         streams.close();
@@ -85,10 +80,10 @@ async function startAttached(
     return await followSession(engine, io, id, {
       streams,
       ended: wait.result,
-      givenUp: insistence.promise,
+      givenUp: signals.givenUp,
       terms: { stdin, tty, detachKeys: options.keys },
     });
   } finally {
-    stopProxy();
+    signals.stop();
   }
 }

@@ -137,7 +137,7 @@ function statsRow({ container, stats }: Sample, truncate: boolean): Row {
 }
 
 /** Share of one CPU since the sample before, in percent. */
-export function cpuPercent({ cpu_stats: now, precpu_stats: before }: ContainerStats): number {
+function cpuPercent({ cpu_stats: now, precpu_stats: before }: ContainerStats): number {
   const used = now.cpu_usage.total_usage - before.cpu_usage.total_usage;
   const passed = (now.system_cpu_usage ?? 0) - (before.system_cpu_usage ?? 0);
   const cpus = now.online_cpus || now.cpu_usage.percpu_usage?.length || 0;
@@ -145,7 +145,7 @@ export function cpuPercent({ cpu_stats: now, precpu_stats: before }: ContainerSt
 }
 
 /** Without the page cache that the kernel could drop at once. */
-export function memoryUsage({ memory_stats: memory }: ContainerStats): number {
+function memoryUsage({ memory_stats: memory }: ContainerStats): number {
   const usage = memory.usage ?? 0;
   const cache = memory.stats?.total_inactive_file ?? memory.stats?.inactive_file ?? 0;
   return cache < usage ? usage - cache : usage;

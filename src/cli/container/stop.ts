@@ -41,6 +41,7 @@ export function timeoutFlag(flags: FlagSet): Option<number> {
   return timeout;
 }
 
+/** Of `stop` and `restart`: what was not given is left out. */
 export function stopOptions(
   signal: Option<string>,
   timeout: Option<number>,

@@ -4,9 +4,9 @@
  * of flags at the first word that is none.
  */
 import { messageOf } from "../../core/errors.ts";
+import { quote } from "../../core/strconv.ts";
 import { nearest } from "../suggest.ts";
 import type { Flag, FlagSet } from "./flag-set.ts";
-import { quote } from "./values.ts";
 
 /** A command line that cannot be understood. Exit status 125, as docker. */
 export class FlagError extends Error {

@@ -1,23 +1,25 @@
 /** Go's spellings of numbers, booleans and durations, with the words in which Go refuses the others. */
+import { parseDuration as parseGoDuration } from "../../core/durations.ts";
+import { parseBool as parseGoBool, quote } from "../../core/strconv.ts";
 
 /** A value that a flag cannot take. The message is Go's or Docker's. */
 export class BadValue extends Error {
   override readonly name = "BadValue";
 }
 
-/** Go's %q of a string, for messages. */
-export function quote(text: string): string {
-  return JSON.stringify(text).replaceAll("\\b", "\\x08").replaceAll("\x7f", "\\x7f");
+/** What `parse` makes of a text. @throws BadValue in these words instead of its own. */
+export function inWords<Value>(message: string, parse: () => Value): Value {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof BadValue)) throw error;
+    throw new BadValue(message);
+  }
 }
-
-const booleans = new Map<string, boolean>([
-  ...["1", "t", "T", "true", "TRUE", "True"].map((text): [string, boolean] => [text, true]),
-  ...["0", "f", "F", "false", "FALSE", "False"].map((text): [string, boolean] => [text, false]),
-]);
 
 /** @throws BadValue in the words of strconv.ParseBool. */
 export function parseBool(text: string): boolean {
-  const value = booleans.get(text);
+  const value = parseGoBool(text);
   if (value === undefined) throw new BadValue(`strconv.ParseBool: parsing ${quote(text)}: invalid syntax`);
   return value;
 }
@@ -52,32 +54,12 @@ function integerOf(text: string): bigint | undefined {
   return match[1] === "-" ? -value : value;
 }
 
-const unitNanoseconds: Record<string, number> = {
-  ns: 1,
-  us: 1e3,
-  µs: 1e3,
-  μs: 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-  h: 3600e9,
-};
-
 /** Nanoseconds of `1h2m3.5s`. @throws BadValue as time.ParseDuration. */
 export function parseDuration(text: string): number {
-  if (/^[+-]?0$/.test(text)) return 0;
-  const match = /^([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)$/.exec(text);
-  if (match === null) {
-    if (/^[+-]?(\d+\.?\d*|\.\d+)$/.test(text)) {
-      throw new BadValue(`time: missing unit in duration ${quote(text)}`);
-    }
-    throw new BadValue(`time: invalid duration ${quote(text)}`);
-  }
-  let total = 0;
-  for (const [, number, unit] of (match[2] ?? "").matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) {
-    total += Number(number) * (unitNanoseconds[unit ?? ""] ?? 0);
-  }
-  return Math.round(match[1] === "-" ? -total : total);
+  const duration = parseGoDuration(text);
+  if (typeof duration === "bigint") return Number(duration);
+  const isBare = /^[+-]?(\d+\.?\d*|\.\d+)$/.test(text);
+  throw new BadValue(`time: ${isBare ? "missing unit in" : "invalid"} duration ${quote(text)}`);
 }
 
 const binaryUnits = "kmgtp";

@@ -13,6 +13,7 @@ export interface RowFields {
   readonly [name: string]: () => Value;
 }
 
+/** One object of a list, as templates see it; fields are worked out when a template names them. */
 export class Row extends GoObject {
   override readonly escapesHtml = true;
   readonly typeName: string;

@@ -9,7 +9,7 @@ export interface TabOptions {
   padding: number;
 }
 
-export const dockerTable: TabOptions = { least: 10, padding: 3 };
+const dockerTable: TabOptions = { least: 10, padding: 3 };
 
 /** @param text lines, each ended by a newline */
 export function alignTabs(text: string, options: TabOptions = dockerTable): string {

@@ -1,40 +1,6 @@
 /** Durations, sizes and times for people, digit for digit as Docker prints them. */
 export { humanDuration } from "../../core/durations.ts";
-
-const decimalUnits = ["B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"];
-const binaryUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"];
-
-/** `1.98MB`, in powers of 1000. */
-export function humanSize(bytes: number, digits = 4): string {
-  return inUnits(bytes, 1000, decimalUnits, digits);
-}
-
-/** `23.54GiB`, in powers of 1024. */
-export function binarySize(bytes: number): string {
-  return inUnits(bytes, 1024, binaryUnits, 4);
-}
-
-function inUnits(bytes: number, base: number, units: readonly string[], digits: number): string {
-  let size = bytes;
-  let unit = 0;
-  while (size >= base && unit < units.length - 1) {
-    size /= base;
-    unit += 1;
-  }
-  return `${significant(size, digits)}${units[unit]}`;
-}
-
-/** Go's %.*g. */
-export function significant(value: number, digits: number): string {
-  if (value === 0) return "0";
-  const [mantissa = "0", exponent = "0"] = value.toExponential(digits - 1).split("e");
-  const power = Number(exponent);
-  if (power < -4 || power >= digits) {
-    const trimmed = mantissa.includes(".") ? mantissa.replace(/\.?0+$/, "") : mantissa;
-    return `${trimmed}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
-  }
-  return String(Number(value.toPrecision(digits)));
-}
+export { binarySize, humanSize } from "../../core/sizes.ts";
 
 /** Cuts to `width` columns, the last of them `…`. */
 export function ellipsis(text: string, width: number): string {

@@ -1,3 +1,4 @@
+import { shortId } from "../../core/ids.ts";
 import type { LayerReport } from "../../core/objects.ts";
 import { type Command, exactly } from "../command.ts";
 import { listFormatFlag } from "../format/flag.ts";
@@ -50,8 +51,7 @@ they are stored and sent, and no container sees them. The bottom layer is first.
 };
 
 function layerRow(report: LayerReport, truncate: boolean): Row {
-  const shortDigest = (digest: string) =>
-    truncate ? digest.slice(digest.indexOf(":") + 1).slice(0, 12) : digest;
+  const shortDigest = (digest: string) => (truncate ? shortId(digest) : digest);
   return new Row("*image.layerContext", {
     Digest: () => shortDigest(report.Digest),
     DiffID: () => shortDigest(report.DiffID),

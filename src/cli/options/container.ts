@@ -17,6 +17,7 @@ export interface ContainerFlags {
   request(words: readonly string[], io: Io): ContainerCreateRequest;
 }
 
+/** @param verb for the words of `--pull` */
 export function containerFlags(flags: FlagSet, verb: "running" | "creating"): ContainerFlags {
   const process = processFlags(flags);
   const resources = resourceFlags(flags);

@@ -1,7 +1,7 @@
 /** Devices, limits on them, ulimits and GPUs. */
 import { posix } from "node:path";
 import type { DeviceMapping, DeviceRequest, Ulimit } from "../../core/objects.ts";
-import { BadValue, parseBytes, parseInteger, parseUnsigned } from "../flags/values.ts";
+import { BadValue, inWords, parseBytes, parseInteger, parseUnsigned } from "../flags/values.ts";
 import { splitCsv, splitPair, toMap } from "./key-values.ts";
 
 function isDeviceMode(mode: string): boolean {
@@ -44,14 +44,10 @@ export function parseWeightDevice(text: string): { Path: string; Weight: number 
 /** `/dev/sda:1mb` */
 export function parseBytesDevice(text: string): { Path: string; Rate: number } {
   const [Path, value] = splitDevice(text);
-  try {
-    return { Path, Rate: parseBytes(value) };
-  } catch {
-    throw new BadValue(
-      `invalid rate for device: ${text}. The correct format is <device-path>:<number>[<unit>]. ` +
-        "Number must be a positive integer. Unit is optional and can be kb, mb, or gb",
-    );
-  }
+  const message =
+    `invalid rate for device: ${text}. The correct format is <device-path>:<number>[<unit>]. ` +
+    "Number must be a positive integer. Unit is optional and can be kb, mb, or gb";
+  return { Path, Rate: inWords(message, () => parseBytes(value)) };
 }
 
 /** `/dev/sda:1000` */

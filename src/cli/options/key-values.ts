@@ -65,6 +65,7 @@ export function toMap(pairs: readonly string[]): Record<string, string> {
   return Object.fromEntries(pairs.map((pair) => splitPair(pair)));
 }
 
+/** At the first `=`; without one the value is empty. */
 export function splitPair(pair: string): [name: string, value: string] {
   const equals = pair.indexOf("=");
   return equals < 0 ? [pair, ""] : [pair.slice(0, equals), pair.slice(equals + 1)];

@@ -1,7 +1,7 @@
 /** `--volume`, `--mount` and `--tmpfs`. */
 import { resolve } from "node:path";
 import type { Mount } from "../../core/objects.ts";
-import { BadValue, parseBool, parseBytes } from "../flags/values.ts";
+import { BadValue, inWords, parseBool, parseBytes } from "../flags/values.ts";
 import { splitCsv, toMap } from "./key-values.ts";
 
 export interface Volumes {
@@ -196,17 +196,9 @@ function oneOf<Name extends string>(names: readonly Name[], value: string, messa
 }
 
 function flag(key: string, value: string): boolean {
-  try {
-    return parseBool(value);
-  } catch {
-    throw new BadValue(`invalid value for ${key}: ${value}`);
-  }
+  return inWords(`invalid value for ${key}: ${value}`, () => parseBool(value));
 }
 
 function size(key: string, value: string): number {
-  try {
-    return parseBytes(value);
-  } catch {
-    throw new BadValue(`invalid value for ${key}: ${value}`);
-  }
+  return inWords(`invalid value for ${key}: ${value}`, () => parseBytes(value));
 }

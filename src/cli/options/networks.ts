@@ -1,6 +1,7 @@
 /** `--network`, in its short form (a name) and long form (`name=x,alias=y,ip=z`), and the flags about it. */
 import type { EndpointSettings, NetworkingConfig } from "../../core/objects.ts";
-import { BadValue, quote } from "../flags/values.ts";
+import { quote } from "../../core/strconv.ts";
+import { BadValue } from "../flags/values.ts";
 import { splitCsv, splitPair } from "./key-values.ts";
 
 export interface NetworkAttachment {

@@ -1,8 +1,9 @@
 /** Restart policies, security options, logging options, namespaces: strings with a grammar of their own. */
 import { InvalidParameter, messageOf } from "../../core/errors.ts";
 import type { HostConfig, RestartPolicy } from "../../core/objects.ts";
+import { quote } from "../../core/strconv.ts";
 import { FileFailure, readTextFile } from "../files.ts";
-import { BadValue, quote } from "../flags/values.ts";
+import { BadValue } from "../flags/values.ts";
 import type { Io } from "../io.ts";
 import { isIpAddress } from "./addresses.ts";
 import { listOrNull } from "./key-values.ts";

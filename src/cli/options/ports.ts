@@ -1,6 +1,7 @@
 /** `--publish` and `--expose`: `[[ip:]host:]container[/protocol]`, single ports and ranges. */
 import type { PortMap } from "../../core/objects.ts";
-import { BadValue, parseUnsigned, quote } from "../flags/values.ts";
+import { quote } from "../../core/strconv.ts";
+import { BadValue, inWords, parseUnsigned } from "../flags/values.ts";
 import { isIpAddress } from "./addresses.ts";
 import { splitPair } from "./key-values.ts";
 
@@ -45,8 +46,8 @@ function publish(ports: PublishedPorts, text: string): void {
   if (address !== "" && !isIpAddress(address.split("%")[0] ?? ""))
     throw new BadValue(`invalid IP address: ${address}`);
   if (port === "") throw new BadValue(`no port specified: ${text}<empty>`);
-  const inside = rangeOr(port, `invalid containerPort: ${port}`);
-  const outside = host === "" ? undefined : rangeOr(host, `invalid hostPort: ${host}`);
+  const inside = inWords(`invalid containerPort: ${port}`, () => parseRange(port));
+  const outside = host === "" ? undefined : inWords(`invalid hostPort: ${host}`, () => parseRange(host));
   const single = inside.first === inside.last;
   if (outside !== undefined && !single && outside.last - outside.first !== inside.last - inside.first) {
     throw new BadValue(`invalid ranges specified for container and host Ports: ${port} and ${host}`);
@@ -92,14 +93,6 @@ function splitProtocol(text: string): { protocol: string; port: string } {
 
 function checkProtocol(protocol: string): void {
   if (!["tcp", "udp", "sctp"].includes(protocol)) throw new BadValue(`invalid proto: ${protocol}`);
-}
-
-function rangeOr(text: string, message: string): PortRange {
-  try {
-    return parseRange(text);
-  } catch {
-    throw new BadValue(message);
-  }
 }
 
 /** @throws BadValue */

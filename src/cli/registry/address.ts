@@ -1,5 +1,6 @@
 /** `--listen`: `host:port`, `:port`, `[ipv6]:port` or a port. */
-import { BadValue, quote } from "../flags/values.ts";
+import { quote } from "../../core/strconv.ts";
+import { BadValue } from "../flags/values.ts";
 
 export interface ListenAddress {
   hostname: string;

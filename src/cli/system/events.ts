@@ -1,12 +1,11 @@
 import type { EventMessage } from "../../core/objects.ts";
-import { type Command, CommandError, noArguments } from "../command.ts";
+import { type Command, noArguments } from "../command.ts";
 import { filterFlag } from "../filters.ts";
-import { BadValue } from "../flags/values.ts";
 import { objectFormatFlag } from "../format/flag.ts";
 import { objectTemplate, runOnObject } from "../format/object.ts";
 import { shaped } from "../format/shapes.ts";
 import { rfc3339 } from "../format/units.ts";
-import { parseMoment } from "../moments.ts";
+import { momentsOf } from "../moments.ts";
 
 export const events: Command = {
   synopsis: "[OPTIONS]",
@@ -20,18 +19,9 @@ export const events: Command = {
     const until = flags.string("until", "Stream events until this timestamp");
     return async ({ engine, io }) => {
       const template = format.value === "" ? undefined : objectTemplate(format.value);
-      const bound = (flag: string, text: string) => {
-        try {
-          return parseMoment(text, io.now());
-        } catch (error) {
-          if (!(error instanceof BadValue)) throw error;
-          throw new CommandError(`invalid value for "${flag}": ${error.message}`);
-        }
-      };
       const messages = (await engine()).system.events({
         filters: filters.value,
-        ...(since.value === "" ? {} : { since: bound("since", since.value) }),
-        ...(until.value === "" ? {} : { until: bound("until", until.value) }),
+        ...momentsOf({ since: since.value, until: until.value }, io.now()),
       });
       for await (const message of messages) {
         const line =

@@ -1,8 +1,8 @@
 import { messageOf, NotFound, NotImplemented } from "../../core/errors.ts";
+import { quote } from "../../core/strconv.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { describeFailure } from "../cli.ts";
 import { atLeastOne, type Command, CommandError, type Invocation } from "../command.ts";
-import { quote } from "../flags/values.ts";
 import { objectFormatFlag } from "../format/flag.ts";
 import { objectTemplate, runOnObject } from "../format/object.ts";
 import { type ShapeName, shaped } from "../format/shapes.ts";

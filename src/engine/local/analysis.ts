@@ -6,6 +6,7 @@ import { parsePlatform } from "../../images/platform.ts";
 import { imageFor } from "../../images/variants.ts";
 import type { Local } from "./local.ts";
 
+/** `Images.layers`. @throws NotFound */
 export async function layersOf(
   local: Local,
   reference: string,
@@ -14,6 +15,7 @@ export async function layersOf(
   return await layerReports(imageOf(local, reference, options.platform));
 }
 
+/** `Images.diff`. @throws NotFound */
 export async function differences(
   local: Local,
   from: string,

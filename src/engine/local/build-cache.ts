@@ -1,19 +1,20 @@
 /** `build-cache ls` and `builder prune`. */
-import { listCache, pruneCache } from "../../build/cache/prune.ts";
+import { type CacheEntry, listCache, type PruneOptions, pruneCache } from "../../build/cache/prune.ts";
 import { collect, repairImages } from "../../images/collect.ts";
 import { lock } from "../../state/locks.ts";
-import type { BuildCacheRecord, PruneBuildCacheOptions } from "../build.ts";
 import { roomsOf } from "./build-rooms.ts";
 import type { Local } from "./local.ts";
 
-export async function listBuildCache(local: Local): Promise<BuildCacheRecord[]> {
+/** The entries used last at the end. */
+export async function listBuildCache(local: Local): Promise<CacheEntry[]> {
   await repairImages(local);
   return listCache(roomsOf(local));
 }
 
+/** Removes entries, and the layers that only they had kept. @returns ids, and the bytes that came free */
 export async function pruneBuildCache(
   local: Local,
-  options: PruneBuildCacheOptions = {},
+  options: PruneOptions = {},
 ): Promise<{ removed: string[]; bytes: number }> {
   await repairImages(local);
   const pruned = await pruneCache(roomsOf(local), options);

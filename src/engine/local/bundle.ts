@@ -30,6 +30,7 @@ export interface BundleParts {
   endpoint: Endpoint | undefined;
 }
 
+/** Writes the files that the container sees in /etc, and makes its runtime configuration. */
 export async function makeBundle(
   local: Local,
   record: ContainerRecord,

@@ -43,6 +43,10 @@ import { makeUpName, parseContainerName } from "./names.ts";
 import { discard } from "./remove.ts";
 import { volumeStore } from "./volume-store.ts";
 
+/**
+ * @throws InvalidParameter for a request that cannot be, NotFound for its image, Conflict for a name that is
+ * taken
+ */
 export async function create(
   local: Local,
   request: ContainerCreateRequest,
@@ -149,6 +153,7 @@ function claim(local: Local, record: ContainerRecord, asked: string | undefined)
   });
 }
 
+/** Docker's words. */
 export function nameTaken(name: string, holder: ContainerId): Conflict {
   return new Conflict(
     `Conflict. The container name "/${name}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`,

@@ -1,12 +1,12 @@
 /** `GET /system/df`: what images, containers and volumes take of the disk. */
 import { statSync } from "node:fs";
 import { hasErrno } from "../../core/errors.ts";
-import type { DiskUsage, Volume } from "../../core/objects.ts";
+import type { BuildCacheRecord, DiskUsage, Volume } from "../../core/objects.ts";
 import type { ContentStore } from "../../images/content.ts";
 import { listImages } from "../../images/list.ts";
 import type { State } from "../../state/state.ts";
 import { allVolumes, describeVolume, usersOf, volumeSize } from "../../volumes/store.ts";
-import type { BuildCacheRecord } from "../build.ts";
+import type { CacheEntry } from "../build.ts";
 import { listBuildCache } from "./build-cache.ts";
 import { list } from "./list.ts";
 import type { Local } from "./local.ts";
@@ -61,18 +61,18 @@ function volumes(state: State): Volume[] {
     }));
 }
 
-function cacheRecord(record: BuildCacheRecord): DiskUsage["BuildCache"][number] {
+function cacheRecord(entry: CacheEntry): BuildCacheRecord {
   const time = (milliseconds: number) => new Date(milliseconds).toISOString();
   return {
-    ID: record.id,
-    Type: record.kind === "mount" ? "exec.cachemount" : "regular",
-    Description: record.description,
+    ID: entry.id,
+    Type: entry.kind === "mount" ? "exec.cachemount" : "regular",
+    Description: entry.description,
     // What an image here is made of takes its room there.
-    InUse: record.inUse,
-    Shared: record.inUse,
-    Size: record.size,
-    CreatedAt: time(record.createdAt),
-    LastUsedAt: time(record.usedAt),
-    UsageCount: record.uses,
+    InUse: entry.inUse,
+    Shared: entry.inUse,
+    Size: entry.size,
+    CreatedAt: time(entry.createdAt),
+    LastUsedAt: time(entry.usedAt),
+    UsageCount: entry.uses,
   };
 }

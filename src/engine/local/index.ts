@@ -23,9 +23,7 @@ export interface LocalEngineOptions {
 }
 
 /** Opens the instance, making it on first use, and repairs what a crash may have left. */
-export async function openLocalEngine(
-  options: LocalEngineOptions,
-): Promise<Engine & { readonly builds: Builds }> {
+export async function openLocalEngine(options: LocalEngineOptions): Promise<Engine> {
   const state = openState(options.instance);
   const local = makeLocal({ ...options, state });
   await repair(local);

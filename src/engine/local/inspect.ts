@@ -4,13 +4,14 @@ import { containerDataPath, logPath } from "../../core/instance.ts";
 import type { ContainerInspect } from "../../core/objects.ts";
 import { describeNetworkSettings } from "../../network/index.ts";
 import { maskedPaths, readonlyPaths } from "../../runtime/defaults.ts";
-import type { ContainerRecord } from "../../state/containers.ts";
+import { type ContainerRecord, wasStarted } from "../../state/containers.ts";
 import { execsOf } from "../../state/execs.ts";
 import type { Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
 import { sizes } from "./sizes.ts";
 import { liveState, stateObject } from "./status.ts";
 
+/** @throws NotFound */
 export async function inspect(
   local: Local,
   reference: string,
@@ -18,7 +19,7 @@ export async function inspect(
 ): Promise<ContainerInspect> {
   const record = findContainer(local.state, reference);
   const directory = containerDataPath(local.instance, record.id);
-  const started = !record.startedAt.startsWith("0001");
+  const started = wasStarted(record);
   const live = liveState(record);
   const running = execsOf(local.state, record.id).filter((exec) => exec.state.status === "running");
   return {

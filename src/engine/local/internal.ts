@@ -1,6 +1,6 @@
 /** Verbs that davit runs itself: conmon's exit command, and the process that restarts a container. */
 import { DavitError, InvalidParameter, messageOf } from "../../core/errors.ts";
-import type { ContainerId } from "../../core/ids.ts";
+import { type ContainerId, isContainerId } from "../../core/ids.ts";
 import type { Instance } from "../../core/instance.ts";
 import { beginOperation, containerById, endOperation, updateContainer } from "../../state/containers.ts";
 import { openState } from "../../state/state.ts";
@@ -19,27 +19,34 @@ export interface InternalOptions {
 /** @returns the exit code of the process. */
 export async function runInternal(args: readonly string[], options: InternalOptions): Promise<number> {
   const [verb, id = ""] = args;
-  if (verb !== "tidy" && verb !== "settle" && !/^[0-9a-f]{64}$/.test(id)) {
-    throw new InvalidParameter("internal verbs need a container id");
-  }
   // Not closed: a close would cost a checkpoint, and the process ends here anyway.
-  const local = makeLocal({ ...options, state: openState(options.instance, "background") });
+  const open = () => makeLocal({ ...options, state: openState(options.instance, "background") });
   switch (verb) {
-    case "exit":
-      return await afterExit(local, id as ContainerId);
-    case "restart":
-      return await restartByPolicy(local, id as ContainerId);
+    case "exit": {
+      const container = checkedId(id);
+      return await afterExit(open(), container);
+    }
+    case "restart": {
+      const container = checkedId(id);
+      return await restartByPolicy(open(), container);
+    }
     case "tidy":
-      await tidyAll(local);
+      await tidyAll(open());
       return 0;
     case "settle": {
       const { settleImages } = await import("../../build/output/store.ts");
+      const local = open();
       await settleImages(local, local.bootId);
       return 0;
     }
     default:
       throw new InvalidParameter(`unknown internal verb: ${verb}`);
   }
+}
+
+function checkedId(text: string): ContainerId {
+  if (!isContainerId(text)) throw new InvalidParameter("this internal verb needs a container id");
+  return text;
 }
 
 /**

@@ -1,8 +1,8 @@
 /** Filters of the list of containers, as `GET /containers/json` has them. */
 import { InvalidParameter, NotFound } from "../../core/errors.ts";
+import { type Filters, hasLabels, unknownFilter } from "../../core/filters.ts";
 import { findImage, type ImageRecord } from "../../images/records.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
-import type { Filters } from "../engine.ts";
 import type { Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
 import { statusOf } from "./status.ts";
@@ -41,7 +41,7 @@ function compileFilter(local: Local, name: string, values: string[]): Predicate 
       return (record) => record.state.status === "exited" && codes.includes(record.exitCode);
     }
     case "label":
-      return (record) => values.every((value) => hasLabel(record, value));
+      return (record) => hasLabels(record.config.Labels ?? {}, values);
     case "ancestor": {
       const images = new Set(values.flatMap((value) => descendants(local, value)));
       return (record) => images.has(record.imageId);
@@ -73,7 +73,7 @@ function compileFilter(local: Local, name: string, values: string[]): Predicate 
     case "is-task":
       return any((_, value) => value === "false" || value === "0");
     default:
-      throw new InvalidParameter(`invalid filter '${name}'`);
+      throw unknownFilter(name);
   }
 }
 
@@ -109,13 +109,6 @@ function matchesText(text: string, pattern: string): boolean {
     if (error instanceof SyntaxError) return text.includes(pattern);
     throw error;
   }
-}
-
-function hasLabel(record: ContainerRecord, filter: string): boolean {
-  const labels = record.config.Labels ?? {};
-  const equals = filter.indexOf("=");
-  if (equals === -1) return filter in labels;
-  return labels[filter.slice(0, equals)] === filter.slice(equals + 1);
 }
 
 function boundPorts(record: ContainerRecord): string[] {

@@ -9,6 +9,7 @@ import type { Local } from "./local.ts";
 import { isHidden } from "./lookup.ts";
 import { liveState, statusLine, statusOf } from "./status.ts";
 
+/** The newest first. @throws InvalidParameter for a filter that there is not */
 export async function list(local: Local, options: ListContainersOptions = {}): Promise<ContainerSummary[]> {
   const filters = options.filters ?? {};
   const matches =

@@ -68,6 +68,7 @@ const plainRegistries: RegistryConfig = {
   proxies: {},
 };
 
+/** Opens nothing that is not used: each room is loaded when it is first asked for. */
 export function makeLocal(options: LocalOptions): Local {
   const { instance, state, self, searchPath } = options;
   const cgroups = once(() => rooms.cgroups().detectCgroups());

@@ -3,13 +3,17 @@ import { InvalidParameter, NotImplemented } from "../../core/errors.ts";
 import { logPath } from "../../core/instance.ts";
 import type { OutputFrame } from "../../core/streams.ts";
 import { readLog } from "../../runtime/logs.ts";
-import { containerById } from "../../state/containers.ts";
+import { containerById, wasStarted } from "../../state/containers.ts";
 import type { LogsOptions } from "../engine.ts";
 import { hasEnded } from "./liveness.ts";
 import type { Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
 import { liveState } from "./status.ts";
 
+/**
+ * @throws NotFound; InvalidParameter when no stream is chosen; NotImplemented for a driver that keeps
+ * nothing to read
+ */
 export async function* logs(
   local: Local,
   reference: string,
@@ -21,7 +25,7 @@ export async function* logs(
   if (record.hostConfig.LogConfig?.Type === "none") {
     throw new NotImplemented("configured logging driver does not support reading");
   }
-  if (record.startedAt.startsWith("0001") && record.state.status !== "running") return;
+  if (!wasStarted(record) && record.state.status !== "running") return;
   const ended = (): boolean => {
     const now = containerById(local.state, record.id);
     if (now === undefined) return true;

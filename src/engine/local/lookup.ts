@@ -1,6 +1,6 @@
 /** Finding containers by what people type: a full id, a name, or the beginning of an id. */
 import { Conflict, InvalidParameter, NotFound } from "../../core/errors.ts";
-import type { ContainerId } from "../../core/ids.ts";
+import { isContainerId } from "../../core/ids.ts";
 import {
   type ContainerRecord,
   containerById,
@@ -29,8 +29,8 @@ export function isHidden({ state }: ContainerRecord): boolean {
 }
 
 function search(state: State, reference: string): ContainerRecord | undefined {
-  if (/^[0-9a-f]{64}$/.test(reference)) {
-    const exact = containerById(state, reference as ContainerId);
+  if (isContainerId(reference)) {
+    const exact = containerById(state, reference);
     if (exact) return exact;
   }
   const named = containerByName(state, reference.replace(/^\//, ""));

@@ -1,5 +1,6 @@
 /** The networks of this instance, as the Engine API shows them. */
 import { InvalidParameter, NotFound } from "../../core/errors.ts";
+import { anyValue, unknownFilter } from "../../core/filters.ts";
 import type { Network } from "../../core/objects.ts";
 import {
   derivedEndpointId,
@@ -9,14 +10,14 @@ import {
   type NetworkRecord,
 } from "../../network/index.ts";
 import { activeContainers, type ContainerRecord } from "../../state/containers.ts";
-import type { Filters, Networks } from "../engine.ts";
+import type { Networks } from "../engine.ts";
 import type { Local } from "./local.ts";
 import { liveState } from "./status.ts";
 
 export function localNetworks(local: Local): Networks {
   return {
     list: async (filters = {}) => {
-      const matches = predicate(filters);
+      const matches = anyValue(filters, filterTest);
       // Docker's list leaves the containers out; inspect names them.
       return listNetworks(local.state)
         .filter(matches)
@@ -41,14 +42,6 @@ function find(networks: readonly NetworkRecord[], id: string): NetworkRecord {
   return first;
 }
 
-function predicate(filters: Filters): (network: NetworkRecord) => boolean {
-  const tests = Object.entries(filters).map(([name, values]) => {
-    const test = filterTest(name);
-    return (network: NetworkRecord) => values.some((value) => test(network, value));
-  });
-  return (network) => tests.every((test) => test(network));
-}
-
 function filterTest(name: string): (network: NetworkRecord, value: string) => boolean {
   switch (name) {
     case "name":
@@ -70,7 +63,7 @@ function filterTest(name: string): (network: NetworkRecord, value: string) => bo
     case "dangling":
       return (_, value) => value === "false" || value === "0";
     default:
-      throw new InvalidParameter(`invalid filter '${name}'`);
+      throw unknownFilter(name);
   }
 }
 

@@ -8,6 +8,7 @@ import { lockContainer } from "./lock-container.ts";
 import { findContainer } from "./lookup.ts";
 import { settleLocked } from "./settle.ts";
 
+/** @throws NotFound; Conflict when it does not run, or is paused already */
 export async function pause(local: Local, reference: string): Promise<void> {
   const { id } = findContainer(local.state, reference);
   using _ = await lockContainer(local, id);
@@ -19,6 +20,7 @@ export async function pause(local: Local, reference: string): Promise<void> {
   recordState(local, { ...record, state: { ...state, status: "paused" } }, "pause");
 }
 
+/** @throws NotFound; SystemFailure when it is not paused */
 export async function unpause(local: Local, reference: string): Promise<void> {
   const { id } = findContainer(local.state, reference);
   using _ = await lockContainer(local, id);

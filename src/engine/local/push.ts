@@ -2,7 +2,9 @@
  * `push`: names of the local store into their registry. What is there is not sent, what another repository of the same
  * registry has is mounted, what is plain here is compressed on the way. Messages are dockerd's.
  */
+
 import { InvalidParameter, NotFound, Unauthorized } from "../../core/errors.ts";
+import { shortId } from "../../core/ids.ts";
 import type { IngestSession } from "../../images/content.ts";
 import type { Document, Image, Layer, NamedImage } from "../../images/image.ts";
 import type { Descriptor, Index } from "../../images/manifest.ts";
@@ -19,7 +21,7 @@ import {
   withDefaultTag,
   withDigest,
 } from "../../images/references.ts";
-import { barMessage, Pace, shortDigest } from "../../images/transfer/layer-messages.ts";
+import { barMessage, Pace } from "../../images/transfer/layer-messages.ts";
 import { FormChanged, Outgoing } from "../../images/transfer/outgoing.ts";
 import { storedImages } from "../../images/transports/stored-source.ts";
 import type { BlobOutcome, Repository } from "../../registry/client/index.ts";
@@ -115,8 +117,7 @@ async function pushImages(
   const bar = (layer: Layer, status: string, current: number, total: number) => {
     const pace = paces.get(layer.diffId) ?? new Pace();
     paces.set(layer.diffId, pace);
-    if (pace.isDue(status, current, total))
-      report(barMessage(shortDigest(layer.diffId), status, current, total));
+    if (pace.isDue(status, current, total)) report(barMessage(shortId(layer.diffId), status, current, total));
   };
   using outgoing = new Outgoing(local.state, session, {
     compressing: (layer, done, total) => bar(layer, "Compressing", done, total),
@@ -128,7 +129,7 @@ async function pushImages(
     mountFrom: (layer) => repositoriesWith(local, repository, layer),
     progress: (layer, sent, total) => bar(layer, "Pushing", sent, total),
     settled: ({ layer, outcome }) =>
-      report({ status: wordsOf(outcome), progressDetail: {}, id: shortDigest(layer.diffId) }),
+      report({ status: wordsOf(outcome), progressDetail: {}, id: shortId(layer.diffId) }),
   });
   const wanted = index?.kind === "single" ? [index.image] : images;
   const prepared: Image[] = [];
@@ -139,7 +140,7 @@ async function pushImages(
   const there = await alreadyThere(repository, name, index, prepared, signal);
   if (there !== undefined) {
     for (const { diffId } of prepared.flatMap(({ layers }) => layers)) {
-      report({ status: wordsOf({ kind: "exists" }), progressDetail: {}, id: shortDigest(diffId) });
+      report({ status: wordsOf({ kind: "exists" }), progressDetail: {}, id: shortId(diffId) });
     }
     return there;
   }
@@ -192,7 +193,7 @@ async function putIndex(
 const uploadsAtOnce = 5;
 
 function announce(image: Image, report: Report): void {
-  const ids = image.layers.map(({ diffId }) => shortDigest(diffId)).toReversed();
+  const ids = image.layers.map(({ diffId }) => shortId(diffId)).toReversed();
   for (const id of ids) report({ status: "Preparing", progressDetail: {}, id });
   for (const id of ids.slice(uploadsAtOnce)) report({ status: "Waiting", progressDetail: {}, id });
 }

@@ -1,5 +1,6 @@
 /** What a LocalEngine asks of registries: the clients of one command, search, login, and what a name leads to. */
 import { InvalidParameter } from "../../core/errors.ts";
+import { checkFilters, type Filters } from "../../core/filters.ts";
 import type {
   AuthConfig,
   AuthResponse,
@@ -11,7 +12,6 @@ import { version } from "../../core/version.ts";
 import { isIndexType, type Platform, parseConfig, parseIndex, parseManifest } from "../../images/manifest.ts";
 import { parseReference, withDefaultTag } from "../../images/references.ts";
 import { openRegistries, type Registries } from "../../registry/client/index.ts";
-import type { Filters } from "../engine.ts";
 import type { Local } from "./local.ts";
 
 const opened = new WeakMap<Local, Registries>();
@@ -49,10 +49,7 @@ export async function search(
 
 /** `is-official`, `is-automated`, `stars`. */
 function searchFilter(filters: Filters): (item: RegistrySearchItem) => boolean {
-  const known = ["is-official", "is-automated", "stars"];
-  for (const name of Object.keys(filters)) {
-    if (!known.includes(name)) throw new InvalidParameter(`invalid filter '${name}'`);
-  }
+  checkFilters(filters, ["is-official", "is-automated", "stars"]);
   const truth = (name: string): boolean | undefined => {
     const [value] = filters[name] ?? [];
     if (value === undefined) return undefined;

@@ -11,6 +11,7 @@ import { releaseVolumes } from "../../volumes/activate.ts";
 import type { Local } from "./local.ts";
 import { volumeStore } from "./volume-store.ts";
 
+/** Can be done twice: what has gone already is no error. */
 export async function releaseKernelObjects(local: Local, record: ContainerRecord): Promise<void> {
   local.state.makeRoom();
   const layout = local.cgroups();

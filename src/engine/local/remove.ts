@@ -29,6 +29,7 @@ export interface RemoveOptions {
   volumes?: boolean;
 }
 
+/** @throws NotFound; Conflict when it runs and `force` is not given */
 export async function remove(local: Local, reference: string, options: RemoveOptions = {}): Promise<void> {
   const { id } = findContainer(local.state, reference);
   for (;;) {

@@ -8,6 +8,7 @@ import { lockContainer } from "./lock-container.ts";
 import { findContainer } from "./lookup.ts";
 import { parseContainerName } from "./names.ts";
 
+/** @throws NotFound; InvalidParameter for a name that cannot be; Conflict for one that is taken */
 export async function rename(local: Local, reference: string, newName: string): Promise<void> {
   if (newName === "") throw new InvalidParameter("Neither old nor new names may be empty");
   const { id } = findContainer(local.state, reference);

@@ -2,7 +2,7 @@
 import { readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { hasErrno } from "../../core/errors.ts";
-import type { ContainerId } from "../../core/ids.ts";
+import { type ContainerId, isContainerId } from "../../core/ids.ts";
 import { bundlePath } from "../../core/instance.ts";
 import { processesWithArgument } from "../../linux/process-search.ts";
 import { isAlive, openProcess, startTimeOf } from "../../linux/processes.ts";
@@ -20,6 +20,7 @@ import {
   operationOn,
   type ProcessIdentity,
   updateContainer,
+  wasStarted,
 } from "../../state/containers.ts";
 import { lockIfFree } from "../../state/locks.ts";
 import { sweepVolumes } from "../../volumes/store.ts";
@@ -63,7 +64,10 @@ async function repairShared(local: Local): Promise<void> {
   const active = activeContainers(local.state).map(({ id }) => id);
   repairNetwork(local.state, new Set([...starting, ...active]));
   await local.snapshots.sweep(() => true);
-  await sweepVolumes(volumeStore(local), (id) => containerById(local.state, id as ContainerId) !== undefined);
+  await sweepVolumes(
+    volumeStore(local),
+    (id) => isContainerId(id) && containerById(local.state, id) !== undefined,
+  );
 }
 
 /** Whoever holds the lock is at work on it already. */
@@ -161,9 +165,7 @@ async function endLaunch(bundle: string): Promise<void> {
 
 function undoRecord(local: Local, record: ContainerRecord): void {
   const restarting = record.state.status === "restarting";
-  const before: ContainerState = record.startedAt.startsWith("0001")
-    ? { status: "created" }
-    : { status: "exited" };
+  const before: ContainerState = wasStarted(record) ? { status: "exited" } : { status: "created" };
   local.state.transaction(() => {
     updateContainer(local.state, { ...record, state: restarting ? record.state : before });
     if (restarting) beginOperation(local.state, { containerId: record.id, verb: "restart", owner: local.me });

@@ -11,6 +11,7 @@ import type { Local } from "./local.ts";
 /** Milliseconds after which the files of a removed container should long be gone. */
 const overdue = 5_000;
 
+/** Finishes or undoes what processes that died have left. */
 export async function repair(local: Local): Promise<void> {
   if (hasPendingLayers(local.state)) await dropUnsafeLayers(local);
   if (!needsRepair(local)) return;

@@ -4,6 +4,7 @@ import { resizeTerminal } from "../../runtime/attach.ts";
 import type { Local } from "./local.ts";
 import { requireLive } from "./lookup.ts";
 
+/** Columns and rows. @throws NotFound; Conflict when it does not run */
 export async function resize(
   local: Local,
   reference: string,

@@ -3,6 +3,7 @@ import { imageById } from "../../images/records.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
 import type { Local } from "./local.ts";
 
+/** Bytes. */
 export async function sizes(
   local: Local,
   record: ContainerRecord,

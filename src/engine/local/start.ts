@@ -21,6 +21,7 @@ import {
   endOperation,
   type ProcessIdentity,
   updateContainer,
+  wasStarted,
 } from "../../state/containers.ts";
 import { appendEvent, ringBell } from "../../state/events.ts";
 import { mountVolumes } from "../../volumes/activate.ts";
@@ -76,7 +77,7 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
     containerId: id,
     mounts: record.plan,
     rootfs,
-    fill: record.startedAt.startsWith("0001"),
+    fill: !wasStarted(record),
   });
   const bridged = await reserveNetwork(local, record);
   faultPoint("start:reserved");
@@ -162,7 +163,7 @@ async function undoStart(local: Local, record: ContainerRecord, error: unknown):
   rmSync(bundlePath(local.instance, record.id), { recursive: true, force: true });
   const failed: ContainerRecord = {
     ...record,
-    state: record.startedAt.startsWith("0001") ? { status: "created" } : { status: "exited" },
+    state: wasStarted(record) ? { status: "exited" } : { status: "created" },
     exitCode: error instanceof StartFailure ? error.exitCode : 128,
     error: messageOf(error),
   };

@@ -9,6 +9,7 @@ import { liveState } from "./status.ts";
 
 const interval = 1000;
 
+/** Ends after one sample unless it streams. @throws NotFound, also when the container is removed meanwhile */
 export async function* stats(
   local: Local,
   reference: string,

@@ -6,10 +6,12 @@ import { type ContainerRecord, type ContainerState, never } from "../../state/co
 /** A state with a process. */
 export type LiveState = Extract<ContainerState, { status: "running" | "paused" }>;
 
+/** What only a container that runs, or is paused, has; undefined for others. */
 export function liveState(record: ContainerRecord): LiveState | undefined {
   return record.state.status === "running" || record.state.status === "paused" ? record.state : undefined;
 }
 
+/** The word that the API has for it. */
 export function statusOf(record: ContainerRecord): ContainerStatus {
   const { status } = record.state;
   return status === "creating" ? "created" : status;

@@ -19,6 +19,7 @@ export interface StopOptions {
   abort?: AbortSignal;
 }
 
+/** @throws NotFound; NotModified when it does not run */
 export async function stop(local: Local, reference: string, options: StopOptions = {}): Promise<void> {
   const found = findContainer(local.state, reference);
   const record = await settle(local, found.id);

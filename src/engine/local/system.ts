@@ -1,14 +1,15 @@
 /** The engine about itself: version, host facts, events. */
 import { readFileSync } from "node:fs";
 import { arch, cpus, hostname, release, totalmem } from "node:os";
-import { InvalidParameter, Unavailable } from "../../core/errors.ts";
+import { Unavailable } from "../../core/errors.ts";
+import { anyValue, hasLabel, unknownFilter } from "../../core/filters.ts";
 import type { EventMessage, SystemInfo, SystemVersion } from "../../core/objects.ts";
 import { apiVersion, minimumApiVersion, version } from "../../core/version.ts";
 import { explainForwardPolicy } from "../../network/index.ts";
 import { allContainers } from "../../state/containers.ts";
 import { eventsSince, followEvents, lastEventId, type StoredEvent } from "../../state/events.ts";
 import { driverWarnings } from "../../storage/open.ts";
-import type { EventsOptions, Filters, System } from "../engine.ts";
+import type { EventsOptions, System } from "../engine.ts";
 import type { Local } from "./local.ts";
 import { statusOf } from "./status.ts";
 
@@ -119,7 +120,7 @@ function operatingSystem(): string {
 
 async function* events(local: Local, options: EventsOptions = {}): AsyncGenerator<EventMessage> {
   const { since, until, signal } = options;
-  const matches = compileFilters(options.filters ?? {});
+  const matches = anyValue(options.filters ?? {}, filterTest);
   const wanted = ({ message }: StoredEvent): boolean =>
     matches(message) && (until === undefined || message.timeNano <= until * 1e9);
   let seen = lastEventId(local.state);
@@ -140,15 +141,7 @@ async function* events(local: Local, options: EventsOptions = {}): AsyncGenerato
   }
 }
 
-function compileFilters(filters: Filters): (message: EventMessage) => boolean {
-  const predicates = Object.entries(filters).map(([name, values]) => {
-    const read = reader(name);
-    return (message: EventMessage) => values.some((value) => read(message, value));
-  });
-  return (message) => predicates.every((predicate) => predicate(message));
-}
-
-function reader(name: string): (message: EventMessage, value: string) => boolean {
+function filterTest(name: string): (message: EventMessage, value: string) => boolean {
   switch (name) {
     case "type":
       return (message, value) => message.Type === value;
@@ -164,14 +157,10 @@ function reader(name: string): (message: EventMessage, value: string) => boolean
           (message.Actor.ID.startsWith(value) || message.Actor.Attributes.name === value)) ||
         (name === "image" && message.Actor.Attributes.image === value);
     case "label":
-      return (message, value) => {
-        const [key = "", wanted] = value.split(/=(.*)/s);
-        const label = message.Actor.Attributes[key];
-        return wanted === undefined ? label !== undefined : label === wanted;
-      };
+      return (message, value) => hasLabel(message.Actor.Attributes, value);
     case "scope":
       return (_, value) => value === "local";
     default:
-      throw new InvalidParameter(`invalid filter '${name}'`);
+      throw unknownFilter(name);
   }
 }

@@ -4,7 +4,7 @@
  */
 
 import { rmSync } from "node:fs";
-import type { ContainerId } from "../../core/ids.ts";
+import { type ContainerId, isContainerId } from "../../core/ids.ts";
 import { bundlePath, containerDataPath, type Instance } from "../../core/instance.ts";
 import { collectForgottenLayers } from "../../images/collect.ts";
 import { namesIn } from "../../linux/directories.ts";
@@ -25,13 +25,14 @@ export async function tidyAfter(local: Local, id: ContainerId): Promise<void> {
 export async function tidyAll(local: Local): Promise<void> {
   const { instance } = local;
   local.state.makeRoom();
-  const isGone = (id: string): boolean => containerById(local.state, id as ContainerId) === undefined;
+  const isGone = (id: string): boolean => !isContainerId(id) || containerById(local.state, id) === undefined;
   for (const path of [bundlePath(instance, ""), containerDataPath(instance, "")]) {
     for (const id of namesIn(path).filter(isGone)) removeDirectories(instance, id);
   }
   await local.snapshots.collect();
 }
 
+/** What a container has on the disk besides its snapshot. */
 export function removeDirectories(instance: Instance, id: string): void {
   rmSync(containerDataPath(instance, id), { recursive: true, force: true });
   rmSync(bundlePath(instance, id), { recursive: true, force: true });

@@ -7,6 +7,10 @@ import { requireLive } from "./lookup.ts";
 
 const defaultArguments = "-ef";
 
+/**
+ * @throws NotFound; Conflict when it does not run; SystemFailure in the words of ps; Unavailable where there
+ * is none
+ */
 export async function top(
   local: Local,
   reference: string,

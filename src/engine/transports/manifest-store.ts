@@ -32,6 +32,7 @@ export interface ListedManifest {
 /** Twice a manifest: as it is, and in base64. */
 const largestFile = 4 * largestDocument;
 
+/** Adds a manifest to a list, or replaces it there; makes the list. The file is whole or not there. */
 export function saveManifest(directory: string, list: Reference, listed: ListedManifest): void {
   const path = join(directory, fileName(list));
   mkdirSync(path, { recursive: true, mode: 0o755 });
@@ -63,6 +64,7 @@ export function loadList(directory: string, list: Reference): ListedManifest[] |
     .flatMap((name) => readListed(join(path, name)) ?? []);
 }
 
+/** No error when it is not there. */
 export function removeList(directory: string, list: Reference): void {
   rmSync(join(directory, fileName(list)), { recursive: true, force: true });
 }

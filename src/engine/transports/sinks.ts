@@ -16,7 +16,7 @@ import { tagAnnotation } from "../../images/transports/layout-names.ts";
 import { layoutSink } from "../../images/transports/layout-sink.ts";
 import { type Root, rootsOf } from "../../images/transports/roots.ts";
 import type { Repository } from "../../registry/client/index.ts";
-import { registrySink } from "../../registry/transport.ts";
+import { registrySink } from "../../registry/sink.ts";
 import type { Engine } from "../engine.ts";
 import type { CopyPlaces } from "./copy.ts";
 import type { PlaceName } from "./places.ts";

@@ -2,12 +2,14 @@
  * Images into one archive: an OCI layout, and for Docker a manifest.json beside it. Blobs go out as they are, each
  * once; documents byte for byte.
  */
+
 import type { Digest } from "../../core/ids.ts";
 import type { Image, NamedImage } from "../image.ts";
 import { isFileRange } from "../layers/byte-source.ts";
 import type { ByteSource } from "../layers/tar-entry.ts";
 import { type TarWriterMember, writeTar } from "../layers/tar-writer.ts";
 import { type Descriptor, mediaTypes } from "../manifest.ts";
+import { blobName } from "../oci-layout.ts";
 import { detectHostPlatform, matchPlatform } from "../platform.ts";
 import { canonicalForm, familiarForm, familiarName } from "../references.ts";
 import { nameAnnotations } from "../transports/layout-names.ts";
@@ -142,8 +144,4 @@ function streamOf(source: ByteSource): AsyncIterable<Uint8Array> {
   const { path, offset = 0, length } = source;
   const file = Bun.file(path);
   return (length === undefined ? file.slice(offset) : file.slice(offset, offset + length)).stream();
-}
-
-function blobName(digest: Digest): string {
-  return `blobs/sha256/${digest.slice("sha256:".length)}`;
 }

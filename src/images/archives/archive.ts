@@ -4,8 +4,10 @@ import { InvalidParameter } from "../../core/errors.ts";
 import { type Digest, isDigest } from "../../core/ids.ts";
 import { type IngestSession, readWhole } from "../content.ts";
 import type { IngestedBlob } from "../ingest.ts";
+import { quote } from "../layers/entry-name.ts";
 import type { ByteSource, TarEntry } from "../layers/tar-entry.ts";
 import { largestDocument } from "../manifest.ts";
+import { blobName } from "../oci-layout.ts";
 import { LateMembers } from "./late-members.ts";
 import { type ArchiveMember, membersOf } from "./members.ts";
 
@@ -35,7 +37,7 @@ export class Archive {
   /** @throws InvalidParameter when the archive has no such file. */
   get(name: string): IngestedBlob {
     const file = this.find(name);
-    if (file === undefined) throw new InvalidParameter(`invalid archive: it has no file ${shown(name)}`);
+    if (file === undefined) throw new InvalidParameter(`invalid archive: it has no file ${quote(name)}`);
     return file;
   }
 
@@ -44,7 +46,7 @@ export class Archive {
     const file = this.get(name);
     if (file.size > largestDocument) {
       throw new InvalidParameter(
-        `invalid archive: ${shown(name)} has ${file.size} bytes; at most ${largestDocument} are read`,
+        `invalid archive: ${quote(name)} has ${file.size} bytes; at most ${largestDocument} are read`,
       );
     }
     return readWhole(file.path);
@@ -155,12 +157,4 @@ function linkTarget(name: string, entry: TarEntry): string | undefined {
   if (entry.type === "hard-link") return cleanName(entry.linkName);
   if (entry.type === "symlink") return cleanName(posix.join(posix.dirname(name), entry.linkName));
   return undefined;
-}
-
-function blobName(digest: Digest): string {
-  return `blobs/sha256/${digest.slice("sha256:".length)}`;
-}
-
-function shown(name: string): string {
-  return JSON.stringify(name.slice(0, 200));
 }

@@ -32,7 +32,7 @@ export function ociArchive(
 }
 
 /** An archive as a place: blobs by their digests. */
-export function archivePlace(archive: Archive): Place {
+function archivePlace(archive: Archive): Place {
   return {
     document: async ({ digest }) =>
       archive.findBlob(digest) === undefined ? undefined : archive.readBlob(digest),

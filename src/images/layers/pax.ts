@@ -39,7 +39,7 @@ export function decodePax(body: Buffer): PaxHeader {
   return header;
 }
 
-export function decimal(bytes: Buffer): number {
+function decimal(bytes: Buffer): number {
   const text = bytes.toString("latin1");
   const value = Number(text);
   if (!/^[0-9]{1,16}$/.test(text) || !Number.isSafeInteger(value)) throw invalidHeader();

@@ -82,7 +82,7 @@ export function encodeHeader(entry: TarEntryInput): Uint8Array {
 }
 
 /** Bytes of content that follow the header. */
-export function storedSize(entry: TarEntryInput): number {
+function storedSize(entry: TarEntryInput): number {
   if (entry.type !== "file") return 0;
   if (entry.sparse === undefined) return entry.size ?? 0;
   return entry.sparse.reduce((total, run) => total + run.length, 0);

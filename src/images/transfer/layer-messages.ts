@@ -1,4 +1,5 @@
 /** Progress of layers in Docker's words: a line that changes for each. */
+import { shortId } from "../../core/ids.ts";
 import type { ProgressMessage, Report } from "../progress.ts";
 import { progressBar } from "./progress-bar.ts";
 import type { ComingLayer, LayerEvent, LayerWatch } from "./watch.ts";
@@ -29,7 +30,7 @@ export function barMessage(id: string, status: string, current: number, total: n
 export function pullMessages(report: Report): LayerWatch {
   const paces = new Map<ComingLayer, Pace>();
   return (layer, event) => {
-    const id = shortDigest(layer.descriptor?.digest ?? layer.chainId);
+    const id = shortId(layer.descriptor?.digest ?? layer.chainId);
     switch (event.kind) {
       case "downloading":
       case "extracting": {
@@ -54,8 +55,3 @@ const words: Record<Exclude<LayerEvent["kind"], "downloading" | "extracting">, s
   downloaded: "Download complete",
   complete: "Pull complete",
 };
-
-/** The first twelve digits. */
-export function shortDigest(digest: string): string {
-  return digest.slice("sha256:".length, "sha256:".length + 12);
-}

@@ -2,6 +2,7 @@
  * An OCI image layout in a directory as a sink of images. Blobs are written aside first; they get their names, and
  * index.json its new entries, only when all of them are there. Several writers may work on one layout at a time.
  */
+
 import {
   closeSync,
   existsSync,
@@ -28,6 +29,7 @@ import type { ImageSink, NamedImage } from "../image.ts";
 import { parseJson } from "../json.ts";
 import { chunksOf } from "../layers/byte-source.ts";
 import { largestDocument, mediaTypes } from "../manifest.ts";
+import { blobName } from "../oci-layout.ts";
 import { collectingSink } from "./collecting.ts";
 import { tagAnnotation } from "./layout-names.ts";
 import { documentsOf, type Root, rootsOf } from "./roots.ts";
@@ -205,5 +207,5 @@ function isThere(path: string, size: number): boolean {
 }
 
 function blobPath(directory: string, digest: Digest): string {
-  return join(directory, "blobs", "sha256", digest.slice("sha256:".length));
+  return join(directory, blobName(digest));
 }

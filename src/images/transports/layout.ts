@@ -2,6 +2,7 @@
  * An OCI image layout in a directory as a source of images. OCI image-spec, image-layout.md.
  * The directory may come from anywhere: the kernel keeps every name inside it.
  */
+
 import { fstatSync } from "node:fs";
 import { InvalidParameter, NotFound } from "../../core/errors.ts";
 import { readAt } from "../../linux/nodes.ts";
@@ -17,6 +18,7 @@ import type { ImageSource } from "../image.ts";
 import { parseJson } from "../json.ts";
 import { chunkSize } from "../layers/byte-source.ts";
 import { type Descriptor, type Index, largestDocument, parseIndex } from "../manifest.ts";
+import { blobName } from "../oci-layout.ts";
 import { tagOfDescriptor } from "./layout-names.ts";
 import { imagesAt, type Place, type PlatformChoice } from "./place.ts";
 import { verified } from "./verified.ts";
@@ -71,11 +73,11 @@ export function chooseEntry(index: Index, tag: string | undefined, where: string
 function directoryPlace(root: number): Place {
   return {
     document: async (descriptor) => {
-      const path = blobPath(descriptor);
+      const path = blobName(descriptor.digest);
       return exists(root, path) ? readDocument(root, path) : undefined;
     },
     layer: (descriptor) => {
-      const path = blobPath(descriptor);
+      const path = blobName(descriptor.digest);
       if (!exists(root, path)) return undefined;
       return {
         descriptor: async () => descriptor,
@@ -84,10 +86,6 @@ function directoryPlace(root: number): Place {
       };
     },
   };
-}
-
-function blobPath({ digest }: Pick<Descriptor, "digest">): string {
-  return `blobs/sha256/${digest.slice("sha256:".length)}`;
 }
 
 const openHow = resolve.inRoot | resolve.noMagicLinks;

@@ -74,7 +74,7 @@ export async function* imagesAt(
 }
 
 /** The image of a manifest; undefined when the manifest, its config or one of its layers is not there. */
-export async function imageOfManifest(place: Place, descriptor: Descriptor): Promise<Image | undefined> {
+async function imageOfManifest(place: Place, descriptor: Descriptor): Promise<Image | undefined> {
   if (!isManifestType(descriptor.mediaType)) {
     throw new InvalidParameter(`unsupported manifest format: ${descriptor.mediaType || "none"}`);
   }

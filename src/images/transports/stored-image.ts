@@ -6,7 +6,6 @@ import type { ContentStore } from "../content.ts";
 import { checkLayerCount, configDocument, type Image, type Layer, manifestDocument } from "../image.ts";
 import { type Descriptor, parseIndex, parseManifest } from "../manifest.ts";
 import type { ImageRecord } from "../records.ts";
-import type { Place } from "./place.ts";
 
 /**
  * @param manifest another manifest of the same image, as an index has it.
@@ -26,14 +25,6 @@ export function storedImage(
     return diffId === undefined ? [] : [{ diffId, ...storedLayer(content, descriptor) }];
   });
   return { config, layers, manifest: async () => document };
-}
-
-/** The content store as a place. Documents are checked by their readers, layers by those who adopted them. */
-export function storedPlace(content: ContentStore): Place {
-  return {
-    document: async ({ digest }) => content.tryRead(digest),
-    layer: (descriptor) => (content.has(descriptor.digest) ? storedLayer(content, descriptor) : undefined),
-  };
 }
 
 /** The descriptor of a manifest or index that the store holds. @throws NotFound */

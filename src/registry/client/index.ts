@@ -10,7 +10,7 @@ import { RemoteRepository } from "./remote-repository.ts";
 import type { Repository } from "./repository.ts";
 
 export type { Patience } from "./patience.ts";
-export type { BlobOutcome, RemoteDocument, Repository, UploadOptions } from "./repository.ts";
+export type { BlobOutcome, RemoteDocument, Repository } from "./repository.ts";
 
 /** As `registry-mirrors` and `insecure-registries` of daemon.json say it, and where certificates lie. */
 export interface RegistryConfig {

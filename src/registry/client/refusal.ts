@@ -35,6 +35,7 @@ export async function refusal(answer: HttpAnswer, request: string): Promise<Requ
   });
 }
 
+/** `404 Not Found` */
 export function statusLine(status: number): string {
   return `${status} ${http().STATUS_CODES[status] ?? ""}`.trim();
 }

@@ -8,7 +8,7 @@ import { parseJson } from "../../images/json.ts";
 import { basicHeader } from "./basic.ts";
 import type { Challenge } from "./challenge.ts";
 import { readWhole } from "./documents.ts";
-import { describeRequest, RequestFailure, shownUrl } from "./failures.ts";
+import { describeRequest, shownUrl } from "./failures.ts";
 import type { Http, HttpAnswer, HttpRequest } from "./http.ts";
 import { refusal } from "./refusal.ts";
 
@@ -149,9 +149,4 @@ function parseToken(bytes: Uint8Array, realm: URL): Token {
     goodUntil: performance.now() + Math.max(seconds, shortestLife) * 1000 * usedLife,
     refreshToken: text("refresh_token"),
   };
-}
-
-/** Whether a failure is the token server's word that the credentials are wrong. */
-export function isRefused(error: unknown): boolean {
-  return error instanceof RequestFailure && error.status === 401;
 }

@@ -1,4 +1,5 @@
 /** HTML in which everything is escaped that was not written here. */
+import { inDecimalUnits } from "../../core/sizes.ts";
 
 /** Text that is HTML already. */
 export interface Html {
@@ -25,14 +26,8 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`);
 }
 
-/** Decimal units, as registries and Docker count. */
+/** `1.98 MB`: decimal units, as registries and Docker count; three digits. */
 export function sizeText(bytes: number): string {
-  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${unit === 0 ? Math.round(value) : value.toPrecision(3)} ${units[unit] ?? ""}`;
+  const { size, unit } = inDecimalUnits(bytes, 999.5);
+  return `${unit === "B" ? Math.round(size) : size.toPrecision(3)} ${unit}`;
 }

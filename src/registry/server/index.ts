@@ -3,10 +3,9 @@
  * cache and garbage collection while it serves. `openRegistryServer` is the library's door; `davit registry serve`
  * is the command's.
  */
-export type { Action, Authenticator, Grant } from "./auth/access.ts";
+export type { Authenticator } from "./auth/access.ts";
 export { openHtpasswd } from "./auth/htpasswd.ts";
-export { openTokenAuthentication, type TokenOptions } from "./auth/token.ts";
-export { type CollectionReport, collectGarbage } from "./collect.ts";
+export { openTokenAuthentication } from "./auth/token.ts";
 export type { RequestRecord } from "./log.ts";
 export type { Upstream } from "./proxy.ts";
 export { openRegistryServer, type RegistryServer, type RegistryServerOptions } from "./server.ts";

@@ -1,6 +1,7 @@
 /** Instructions that change the image's config, and WORKDIR and ARG. */
+
+import { formatDuration } from "../../../core/durations.ts";
 import { rules } from "../checks/rules.ts";
-import { formatDuration } from "../durations.ts";
 import { LineFault } from "../errors.ts";
 import { expand } from "../expansion/expand.ts";
 import type * as written from "../instructions.ts";

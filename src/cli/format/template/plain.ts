@@ -9,6 +9,7 @@ const field = /\{\{\.([A-Za-z][A-Za-z0-9]*)\}\}/;
 /** Texts and names of fields in turn; undefined when the template is any other. */
 export type PlainTemplate = readonly string[];
 
+/** Undefined for a template that needs the language. */
 export function parsePlain(source: string): PlainTemplate | undefined {
   const parts = source.split(field);
   return parts.some((part, at) => at % 2 === 0 && part.includes("{{")) ? undefined : parts;

@@ -1,5 +1,5 @@
 /** Go's fmt.Sprintf for the values that templates hold. */
-import { quote } from "../../flags/values.ts";
+import { quote } from "../../../core/strconv.ts";
 import { GoObject, isMap, print, toJson, typeOf, type Value } from "./values.ts";
 
 const directive = /%([-+# 0]*)(\d+|\*)?(?:\.(\d+|\*)?)?([a-zA-Z%])/g;

@@ -1,22 +1,13 @@
+/** What has gone through the interfaces of a network namespace. */
 import { readFileSync } from "node:fs";
 import { hasErrno } from "../core/errors.ts";
-
-export interface InterfaceStatistics {
-  rx_bytes: number;
-  rx_packets: number;
-  rx_errors: number;
-  rx_dropped: number;
-  tx_bytes: number;
-  tx_packets: number;
-  tx_errors: number;
-  tx_dropped: number;
-}
+import type { NetworkStats } from "../core/objects.ts";
 
 /**
  * Counters of all interfaces but loopback in the network namespace of `pid`, by name, as `stats` shows them.
  * Empty when the process is gone.
  */
-export function interfaceStatistics(pid: number): Record<string, InterfaceStatistics> {
+export function interfaceCounters(pid: number): Record<string, NetworkStats> {
   try {
     return parseNetDev(readFileSync(`/proc/${pid}/net/dev`, "latin1"));
   } catch (error) {
@@ -25,9 +16,9 @@ export function interfaceStatistics(pid: number): Record<string, InterfaceStatis
   }
 }
 
-/** proc_net_dev: two lines of head, then `name: 8 numbers received, 8 numbers sent`. */
-export function parseNetDev(text: string): Record<string, InterfaceStatistics> {
-  const interfaces: Record<string, InterfaceStatistics> = {};
+/** proc_pid_net(5), dev: two lines of head, then `name: 8 numbers received, 8 numbers sent`. */
+export function parseNetDev(text: string): Record<string, NetworkStats> {
+  const interfaces: Record<string, NetworkStats> = {};
   for (const line of text.split("\n").slice(2)) {
     const [name, counters] = line.split(":");
     if (name === undefined || counters === undefined || name.trim() === "lo") continue;
