@@ -5,16 +5,19 @@
 #   setup.sh --tests   also what the tests and the demo need: real Docker and Podman to compare with, and cgroups
 #                      that the runtime accepts
 #   setup.sh --demo    the cgroups, without Docker and Podman
+#   setup.sh --examples  the same, and what makes the examples' base image
 set -eu
 cd "$(dirname "$0")/.."
 
 tests=no
+examples=no
 cgroups=no
 for argument in "$@"; do
   case $argument in
     --tests) tests=yes cgroups=yes ;;
     --demo) cgroups=yes ;;
-    *) echo "setup: unknown argument $argument (there are --tests and --demo)" >&2; exit 2 ;;
+    --examples) examples=yes cgroups=yes ;;
+    *) echo "setup: unknown argument $argument (there are --tests, --demo and --examples)" >&2; exit 2 ;;
   esac
 done
 
@@ -34,6 +37,9 @@ as_root() {
 needed="crun runc conmon libnftables1 busybox-static tini iproute2 procps"
 # What looks at and cleans the machine after tests and demo.
 [ "$cgroups" = no ] || needed="$needed nftables"
+# The examples' base image is made of packages, and what they serve is fetched.
+for_examples="mmdebstrap debian-archive-keyring curl"
+[ "$examples" = no ] || needed="$needed $for_examples"
 
 
 is_installed() {
@@ -72,7 +78,7 @@ if command -v apt-get >/dev/null 2>&1 && command -v dpkg-query >/dev/null 2>&1; 
     if ! command -v podman >/dev/null 2>&1; then wanted="$wanted podman"; fi
     if [ -n "$wanted" ]; then wanted="$wanted$(missing_of "netavark iptables")"; fi
     # A btrfs in a file, for the storage driver of that name; a registry to compare ours with, and certificates.
-    wanted="$wanted$(missing_of "btrfs-progs docker-registry openssl skopeo")"
+    wanted="$wanted$(missing_of "btrfs-progs buildah bzip2 docker-registry git openssh-client openssl skopeo xz-utils zstd $for_examples")"
   fi
   if [ -n "$missing$wanted" ]; then
     say "reading the package lists"

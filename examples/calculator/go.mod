@@ -1,0 +1,3 @@
+module example/calculator
+
+go 1.19

@@ -1,0 +1,4 @@
+#!/bin/sh
+set -eu
+python3 manage.py migrate --no-input
+exec "$@"
