@@ -13,7 +13,10 @@ export interface RegistryConfigSources {
   environment: Readonly<Record<string, string | undefined>>;
 }
 
-/** DAVIT_CONFIG_FILE, else the machine's own, of which davit's counts: Docker's is read for those who come from there. */
+/**
+ * The files to read: DAVIT_CONFIG_FILE, else the machine's own. Docker's is read for those who come from there; what
+ * davit's own says counts more.
+ */
 export function configFilesOf(environment: Readonly<Record<string, string | undefined>>): string[] {
   const given = environment.DAVIT_CONFIG_FILE;
   return given ? [given] : ["/etc/docker/daemon.json", "/etc/davit/daemon.json"];

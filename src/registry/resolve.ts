@@ -8,7 +8,7 @@ import {
   type Platform,
   parseIndex,
 } from "../images/manifest.ts";
-import { matchPlatform } from "../images/platform.ts";
+import { familiarPlatform, formatPlatform, matchPlatform } from "../images/platform.ts";
 import type { RemoteDocument, Repository } from "./client/repository.ts";
 import { refuseMediaType } from "./media-types.ts";
 
@@ -77,8 +77,8 @@ function choose(manifests: readonly Descriptor[], wanted: Platform): Descriptor 
     (best === undefined ? undefined : stated[best]?.descriptor) ??
     candidates.find(({ platform }) => platform === undefined);
   if (chosen !== undefined) return chosen;
-  const words = [wanted.os, wanted.architecture, wanted.variant].filter((word) => word !== undefined);
-  throw new NotFound(`no matching manifest for ${words.join("/")} in the manifest list entries`);
+  const shown = formatPlatform(familiarPlatform(wanted));
+  throw new NotFound(`no matching manifest for ${shown} in the manifest list entries`);
 }
 
 /** What an index leads to has the size that the index says, or the index was made up. */

@@ -24,7 +24,7 @@ export interface PushedImage {
 export interface RegistrySinkOptions {
   /** Layers that travel at the same time; 5 when absent, as in Docker. */
   parallel?: number;
-  /** Paths of repositories of the same registry that may hold the layer. */
+  /** Paths of repositories of the same registry that may hold the layer, besides the one that it comes from. */
   mountFrom?: (layer: Layer) => readonly string[];
   /** Called as a layer's bytes go; may go back when a part has to be sent again. */
   progress?: (layer: Layer, sent: number, total: number) => void;
@@ -120,7 +120,9 @@ function putLayer(
   { mountFrom, progress }: RegistrySinkOptions,
 ): Promise<BlobOutcome> {
   const upload: UploadOptions = { signal };
-  if (mountFrom !== undefined) upload.mountFrom = mountFrom(layer);
+  const { domain, path } = layer.origin ?? {};
+  const origin = path !== undefined && domain === repository.domain && path !== repository.path ? [path] : [];
+  upload.mountFrom = [...origin, ...(mountFrom?.(layer) ?? [])];
   if (progress !== undefined) upload.progress = (sent) => progress(layer, sent, size);
   return repository.putBlob({ digest, size }, () => layer.open(), upload);
 }

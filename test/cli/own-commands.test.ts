@@ -1,6 +1,14 @@
 /** What davit has and docker has not: layers, diff, copy between places, and the check of the store. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import {
   type DockerRegistry,
@@ -81,6 +89,19 @@ test("image copy moves an image between any two places", async () => {
   const ids = await davit.output(["inspect", "-f", "{{.Id}}", image, "back:1"]);
   expect(new Set(ids.split("\n")).size).toBe(1);
   await davit.output(["rmi", "back:1"]);
+});
+
+test("image copy packs nothing on its way to and from this engine", async () => {
+  const at = (name: string) => join(davit.directory, name);
+  const env = { TMPDIR: at("scratch") };
+  const digest = await davit.output(["image", "copy", "-q", image, `dir:${at("direct")}`], { env });
+  expect(await davit.output(["image", "copy", "-q", `dir:${at("direct")}`, "direct:1"], { env })).toBe(
+    digest,
+  );
+  expect(existsSync(at("scratch"))).toBe(false);
+  const ids = await davit.output(["inspect", "-f", "{{.Id}}", image, "direct:1"]);
+  expect(new Set(ids.split("\n")).size).toBe(1);
+  await davit.output(["rmi", "direct:1"]);
 });
 
 test.skipIf(missing !== undefined)("image copy reaches registries, and says how far it is", async () => {

@@ -105,7 +105,7 @@ describe("tokens", () => {
     const failure = await failureOf(wrong.manifest("latest"));
     expect(failure).toBeInstanceOf(Unauthorized);
     expect(failure.message).toBe(
-      `Get "${registry.origin}/v2/a/manifests/latest": unauthorized: incorrect username or password`,
+      `Head "${registry.origin}/v2/a/manifests/latest": unauthorized: incorrect username or password`,
     );
     expect(everythingOf(failure)).not.toContain("guess-work");
   });
@@ -328,7 +328,9 @@ describe("credentials stay where they belong", () => {
       registries.repository({ domain: registry.host, path: "a" }).manifest("latest"),
     );
     expect(without).toBeInstanceOf(Unauthorized);
-    expect(without.message).toBe(`Get "${registry.origin}/v2/a/manifests/latest": no basic auth credentials`);
+    expect(without.message).toBe(
+      `Head "${registry.origin}/v2/a/manifests/latest": no basic auth credentials`,
+    );
     const wrong = { username: "alice", password: "guess-work" };
     const refused = await failureOf(
       registries.repository({ domain: registry.host, path: "a" }, wrong).manifest("latest"),

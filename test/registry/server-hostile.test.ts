@@ -1,9 +1,11 @@
 /** Clients that send too much, too slowly, or nonsense; and how much memory the registry takes for it. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { beginUpload, codeOf, digestOf, startRegistry, temporaryDirectory } from "./server-world.ts";
+
+setDefaultTimeout(60_000);
 
 /** Sends raw bytes, reads until the other side closes. */
 async function sendRaw(address: string, text: string): Promise<string> {

@@ -1,11 +1,13 @@
 /** Real clients push to and pull from davit's registry: docker, podman, skopeo; plain, with passwords, with TLS. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openHtpasswd } from "../../src/registry/server/index.ts";
 import { type Dockerd, missingForDockerd, startDockerd } from "../harness/dockerd.ts";
 import { busyboxArchive, busyboxImage } from "../harness/images.ts";
 import { startRegistry, temporaryDirectory, type World } from "./server-world.ts";
+
+setDefaultTimeout(60_000);
 
 for (const missing of [
   ...["skopeo", "podman"]

@@ -1,6 +1,7 @@
 import { Unauthorized } from "../../core/errors.ts";
 import type { AuthConfig } from "../../core/objects.ts";
 import type { Engine } from "../../engine/engine.ts";
+import type { DeviceLogin } from "../../registry/client/device-login.ts";
 import { type Credentials, hubKey, serverKey } from "../../registry/credentials/index.ts";
 import { describeFailure } from "../cli.ts";
 import { type Command, CommandError } from "../command.ts";
@@ -8,6 +9,7 @@ import type { Io } from "../io.ts";
 import { printNote } from "../note.ts";
 import { Prompter } from "../prompt.ts";
 import { userCredentials } from "./credentials.ts";
+import { hubDevice } from "./registries.ts";
 
 const aboutAccounts = `Log in with your Docker ID or email address to push and pull images from Docker Hub. \
 If you don't have a Docker ID, head over to https://hub.docker.com/ to create one.
@@ -54,6 +56,7 @@ export const login: Command = {
         credentials: await userCredentials(invocation),
         engine,
         server: serverKey(args[0] ?? ""),
+        device: () => hubDevice(invocation),
       };
       const asked = given.username === "" && given.password === "";
       const status = (asked ? await logInAgain(session) : undefined) ?? (await logInAnew(session, given));
@@ -70,6 +73,8 @@ interface Session {
   engine: () => Promise<Engine>;
   /** As config.json calls the registry. */
   server: string;
+  /** For a login with a browser. */
+  device: () => Promise<DeviceLogin>;
 }
 
 interface Given {
@@ -135,8 +140,19 @@ async function logInAnew(session: Session, given: Given): Promise<string> {
   if ((given.username === "" || given.password === "") && !io.stdin.isTerminal) {
     throw new CommandError("Error: Cannot perform an interactive login from a non TTY device");
   }
+  if (server === hubKey && given.username === "" && given.password === "" && !isBrowserRefused(io)) {
+    const { logInWithBrowser } = await import("./browser-login.ts");
+    const auth = await logInWithBrowser(session, await session.device());
+    if (auth !== undefined) return await ask(session, auth);
+    await io.stderr.write("Failed to start web-based login - falling back to command line login...\n\n");
+  }
   const { username, password } = await complete(session, given);
   return await ask(session, { username, password, serveraddress: server });
+}
+
+/** As docker's variable has it. */
+function isBrowserRefused({ env }: Io): boolean {
+  return ["1", "t", "T", "TRUE", "true", "True"].includes(env.DOCKER_CLI_DISABLE_OAUTH_LOGIN ?? "");
 }
 
 /** Asks for what was not given. */

@@ -1,5 +1,6 @@
 /** Registries as this command reaches them itself, without an engine in between. */
 import type { CredentialSource } from "../../engine/engine.ts";
+import type { DeviceLogin } from "../../registry/client/device-login.ts";
 import type { Registries } from "../../registry/client/index.ts";
 import type { Invocation } from "../command.ts";
 import { userCredentials } from "./credentials.ts";
@@ -31,4 +32,15 @@ export async function openAccess(
     credentials: (registry) => credentials.get(registry),
     [Symbol.dispose]: () => registries.close(),
   };
+}
+
+/** Docker Hub's login with a browser. */
+export async function hubDevice({ io, program }: Pick<Invocation, "io" | "program">): Promise<DeviceLogin> {
+  const [{ DeviceLogin }, { configFilesOf, readRegistryConfig }, { version }] = await Promise.all([
+    import("../../registry/client/device-login.ts"),
+    import("../../registry/config-file.ts"),
+    import("../../core/version.ts"),
+  ]);
+  const config = readRegistryConfig({ files: configFilesOf(io.env), environment: io.env });
+  return new DeviceLogin(config, { userAgent: `${program}/${version}` });
 }

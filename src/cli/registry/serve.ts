@@ -79,9 +79,11 @@ function declare(flags: FlagSet) {
     proxy: flags.string("proxy", "Serve as a cache of the registry at this address"),
     proxyUser: flags.string("proxy-user", "User at that registry"),
     proxyPassword: file("proxy-password-file", "File with the user's password"),
+    cacheSize: size("cache-size", "Bytes that such a cache keeps"),
     proxyKeep: duration("proxy-keep", "Forget what nobody asked for so long; 0 for never", 0, "0s"),
     grace: duration("gc-grace", "Keep content so long that no image refers to", hour, "1h"),
     collectEvery: duration("gc-interval", "Time between collections; 0 for never", hour, "1h"),
+    sparseIndexes: flags.bool("sparse-indexes", "Take indexes that list manifests which are not here"),
     removeUntagged: flags.bool("gc-remove-untagged", "Collections remove manifests without a tag, too"),
     uploadLife: duration("upload-timeout", "Give up uploads without progress", 168 * hour, "168h"),
     stopTimeout: duration("stop-timeout", "Time for requests in flight when stopping", 10e9, "10s"),
@@ -103,6 +105,9 @@ async function optionsOf(
   const authenticator = authenticatorOf(choices, io);
   const tls = tlsOf(choices, io);
   const upstream = choices.proxy.value === "" ? undefined : await upstreamOf(choices, io);
+  if (upstream === undefined && choices.cacheSize.changed) {
+    throw new CommandError("--cache-size needs --proxy");
+  }
   const line = choices.logFormat.value === "json" ? jsonLine : plainLine;
   return {
     root: rootOf(choices.root, io),
@@ -119,6 +124,8 @@ async function optionsOf(
     ...(authenticator === undefined ? {} : { authenticator }),
     ...(tls === undefined ? {} : { tls }),
     ...(upstream === undefined ? {} : { upstream }),
+    sparseIndexes: choices.sparseIndexes.value,
+    ...(choices.cacheSize.value === undefined ? {} : { cacheSize: choices.cacheSize.value }),
     ...(choices.quota.value === undefined ? {} : { quota: choices.quota.value }),
     ...(choices.repositoryQuota.value === undefined
       ? {}
@@ -151,11 +158,11 @@ function authenticatorOf(choices: Choices, io: Io): Authenticator | undefined {
   });
 }
 
-function tlsOf({ tlsCert, tlsKey }: Choices, io: Io): { cert: string; key: string } | undefined {
+function tlsOf({ tlsCert, tlsKey }: Choices, io: Io): RegistryServerOptions["tls"] {
   if (!tlsCert.changed && !tlsKey.changed) return undefined;
   if (!tlsCert.changed || !tlsKey.changed)
     throw new CommandError("--tls-cert and --tls-key are needed together");
-  return { cert: readText(tlsCert, io), key: readText(tlsKey, io) };
+  return { certFile: resolve(io.cwd, tlsCert.value), keyFile: resolve(io.cwd, tlsKey.value) };
 }
 
 async function upstreamOf(choices: Choices, io: Io) {

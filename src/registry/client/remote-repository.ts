@@ -180,6 +180,8 @@ export class RemoteRepository implements Repository {
         headers: { Accept: acceptedManifests },
         expect: [200],
         signal,
+        // Docker asks for a tag by HEAD first.
+        ...(isDigest(tagOrDigest) ? {} : { toldAs: "HEAD" }),
       });
       const bytes = await readWhole(answer, largestDocument, what);
       const digest = digestOf(bytes);

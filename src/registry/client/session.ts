@@ -17,6 +17,8 @@ export interface SessionRequest {
   headers?: Record<string, string>;
   body?: HttpRequest["body"];
   signal?: AbortSignal | undefined;
+  /** How messages name the request, where Docker asks in another way. */
+  toldAs?: HttpRequest["method"];
   /** Statuses that are answers; any other throws. */
   expect: readonly number[];
 }
@@ -70,7 +72,7 @@ export class Session {
       return this.#authorizer.challenged(answer.headers.get("www-authenticate"), request.scopes, sent);
     } catch (error) {
       await answer.discard();
-      throw during(request.method, answer.url, error);
+      throw during(request.toldAs ?? request.method, answer.url, error);
     }
   }
 
@@ -79,7 +81,7 @@ export class Session {
     try {
       return await this.#authorizer.header(request.scopes);
     } catch (error) {
-      throw during(request.method, url, error);
+      throw during(request.toldAs ?? request.method, url, error);
     }
   }
 

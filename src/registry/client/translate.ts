@@ -49,8 +49,8 @@ function pullWords(error: RequestFailure, reference: Reference): string | undefi
   }
 }
 
-/** Docker names the request, but for a registry's plain refusal of a push. */
+/** Docker names the request, but for a registry's plain refusal of a pull or push. */
 function withPlace(error: RequestFailure, act: Act): string {
-  const isPlain = error.request === undefined || (act === "push" && error.code !== undefined);
+  const isPlain = error.request === undefined || (act !== "other" && error.code !== undefined);
   return isPlain ? error.message : `${error.request}: ${error.message}`;
 }

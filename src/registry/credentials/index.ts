@@ -9,9 +9,9 @@ import { join } from "node:path";
 import type { AuthConfig } from "../../core/objects.ts";
 import { type CredentialFile, openCredentialFile } from "./config.ts";
 import { type CredentialHelper, credentialHelper } from "./helper.ts";
-import { hostOfKey, serverKey } from "./server-key.ts";
+import { hostOfKey, hubKey, isTokenKey, serverKey } from "./server-key.ts";
 
-export { hubKey, serverKey } from "./server-key.ts";
+export { hubKey, serverKey, tokenKeys } from "./server-key.ts";
 
 export interface CredentialOptions {
   /** DOCKER_CONFIG, or `~/.docker`. */
@@ -42,7 +42,9 @@ export interface Credentials {
 export function openCredentials(options: CredentialOptions): Credentials {
   const file = openCredentialFile(join(options.configDirectory, "config.json"));
   const keeper = (key: string): CredentialFile | CredentialHelper => {
-    const name = file.helperOf(key) ?? file.helperOf(hostOfKey(key));
+    // Tokens lie where the password lies that was made with them.
+    const owner = isTokenKey(key) ? hubKey : key;
+    const name = file.helperOf(owner) ?? file.helperOf(hostOfKey(owner));
     return name === undefined ? file : credentialHelper(name, options);
   };
   return {

@@ -7,6 +7,7 @@ import { isDigest } from "../../core/ids.ts";
 import type { Repository } from "../client/index.ts";
 import { blobHeaders, rangeOf } from "./api/blobs.ts";
 import { type BlobFetch, startFetch } from "./blob-fetch.ts";
+import { evict } from "./evict.ts";
 import { failure, RegistryFailure } from "./failures.ts";
 import { parseManifestDocument } from "./manifest-document.ts";
 import { type ContentDigest, isContentDigest, isTagName, type RepositoryName } from "./names.ts";
@@ -31,11 +32,32 @@ export interface PullThrough {
   close(): Promise<void>;
 }
 
-export function openPullThrough(upstream: Upstream, storage: Storage): PullThrough {
+/** @param size bytes that the cache may hold; undefined for no limit */
+export function openPullThrough(
+  upstream: Upstream,
+  storage: Storage,
+  { size, warn }: { size: number | undefined; warn: (message: string) => void },
+): PullThrough {
   const { store, records } = storage;
   const fetches = new Map<string, BlobFetch>();
   const closing = new AbortController();
   const { signal } = closing;
+  let evicting: Promise<void> | undefined;
+
+  /** After something came: what was asked for longest ago makes room. */
+  const makeRoom = () => {
+    if (size === undefined || evicting !== undefined || store.totalBytes() <= size) return;
+    evicting = evict(storage, size, signal)
+      .then(
+        () => {},
+        (error: unknown) => warn(`making room in the cache failed: ${messageOf(error)}`),
+      )
+      .finally(() => {
+        evicting = undefined;
+      });
+  };
+  // The size may be less than it was.
+  makeRoom();
 
   const fetchManifest = async (name: RepositoryName, word: string, tag: string | undefined) => {
     const remote = await upstream.repository(name).manifest(word, signal);
@@ -112,7 +134,10 @@ export function openPullThrough(upstream: Upstream, storage: Storage): PullThrou
           });
           const started = fetch;
           fetches.set(key, started);
-          const forget = () => fetches.delete(key);
+          const forget = () => {
+            fetches.delete(key);
+            makeRoom();
+          };
           started.done.then(forget, forget);
         }
       }
@@ -136,6 +161,7 @@ export function openPullThrough(upstream: Upstream, storage: Storage): PullThrou
       closing.abort(new Unavailable("the registry stops"));
       for (const fetch of fetches.values()) fetch.abort();
       await Promise.allSettled([...fetches.values()].map(({ done }) => done));
+      await evicting;
       upstream.close();
     },
   };
@@ -147,6 +173,7 @@ function answer(call: Call, fetch: BlobFetch, digest: ContentDigest): Response {
     return new Response(null, { headers: { ...headers, "Content-Length": String(fetch.size) } });
   }
   call.allowSilence(0);
+  call.holdUntil(fetch.done);
   const range = rangeOf(call.request.headers.get("range"), fetch.size) ?? { start: 0, end: fetch.size - 1 };
   const isWhole = range.start === 0 && range.end === fetch.size - 1;
   return new Response(fetch.stream(range.start, range.end + 1), {

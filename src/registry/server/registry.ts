@@ -22,6 +22,8 @@ export interface Call {
   readonly grant: Grant;
   /** Bytes of content that the request brought or took, for the log. */
   transferred: number;
+  /** The answer is still being made until `done` settles: the connection is not held for nothing. */
+  holdUntil(done: Promise<void>): void;
   /** The connection may be silent for so many seconds; 0 for ever, because the endpoint watches by itself. */
   allowSilence(seconds: number): void;
 }

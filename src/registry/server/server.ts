@@ -8,22 +8,28 @@ import { listCatalog, listTags, search } from "./api/lists.ts";
 import { listReferrers, pushManifest, readManifest, removeManifest } from "./api/manifests.ts";
 import { appendToUpload, beginUpload, cancelUpload, finishUpload, uploadStatus } from "./api/uploads.ts";
 import { type Action, type Authenticator, type Grant, type Need, openToAll } from "./auth/access.ts";
+import type { KeyPair, KeyPairFiles } from "./certificates.ts";
 import { startCollector } from "./collector.ts";
 import { failure, RegistryFailure } from "./failures.ts";
+import { type Listener, listen } from "./listener.ts";
 import { printable, type RequestRecord } from "./log.ts";
 import { page } from "./pages.ts";
 import { openPullThrough, type Upstream } from "./proxy.ts";
 import type { Call, Registry } from "./registry.ts";
 import { type Route, routeOf } from "./routes.ts";
+import { type SlowConnectionWatch, watchSlowConnections } from "./slow-connections.ts";
 import { openStorage } from "./storage/open.ts";
+import type { Pace } from "./storage/receive.ts";
 
 export interface RegistryServerOptions {
   /** Directory of everything that the registry keeps; made when it is not there. */
   root: string;
   /** Port 0 takes a free one. */
   listen: { hostname: string; port: number };
-  /** PEM texts. */
-  tls?: { cert: string; key: string };
+  /** PEM texts, or files with them, which are read again when they change. */
+  tls?: KeyPair | KeyPairFiles;
+  /** Milliseconds between two looks at the files of `tls`; 5,000 by default. */
+  tlsCheckEvery?: number;
   /** Everybody may do everything by default. */
   authenticator?: Authenticator;
   /** Pushes and deletes are refused. */
@@ -35,6 +41,10 @@ export interface RegistryServerOptions {
   repositoryQuota?: number;
   /** Serve as a cache of this registry; pushes are refused then. */
   upstream?: Upstream;
+  /** Bytes that such a cache keeps; what was asked for longest ago makes room for what comes. */
+  cacheSize?: number;
+  /** Take indexes that list manifests which are not here. */
+  sparseIndexes?: boolean;
   /** Milliseconds that content to which nothing refers is kept; one hour by default. */
   lease?: number;
   /** Milliseconds without progress after which an upload is given up; a week by default. */
@@ -45,6 +55,10 @@ export interface RegistryServerOptions {
   removeUntagged?: boolean;
   /** A cache forgets what nobody asked for in so many milliseconds; 0 (the default) for never. */
   keepCached?: number;
+  /** Milliseconds that a connection may be held without a request, however its headers trickle; a minute by default. */
+  longestHeaders?: number;
+  /** The least that a body must bring: so many bytes in so many milliseconds; 60 KiB a minute by default. */
+  pace?: Pace;
   /** Called once for each request. */
   log?: (record: RequestRecord) => void;
   /** Called when work without a request (a collection) fails. */
@@ -67,6 +81,8 @@ const defaultUploadLife = 7 * 24 * 60 * 60_000;
 const defaultCollection = 60 * 60_000;
 /** Seconds that a connection may be silent, unless an endpoint allows more. */
 const longestSilence = 30;
+const defaultHeaders = 60_000;
+const defaultTlsCheck = 5_000;
 
 /** @throws Conflict when another server has this root; LinuxError, or Bun's error when the address is taken. */
 export async function openRegistryServer(options: RegistryServerOptions): Promise<RegistryServer> {
@@ -89,11 +105,19 @@ export async function openRegistryServer(options: RegistryServerOptions): Promis
 function serve(options: RegistryServerOptions, root: string, unlock: () => void): RegistryServer {
   const storage = openStorage(root, {
     limits: { total: options.quota, repository: options.repositoryQuota },
+    takesSparseIndexes: options.sparseIndexes ?? false,
     lease: options.lease ?? defaultLease,
+    ...(options.pace === undefined ? {} : { pace: options.pace }),
   });
-  const upstream = options.upstream === undefined ? undefined : openPullThrough(options.upstream, storage);
+  const upstream =
+    options.upstream === undefined
+      ? undefined
+      : openPullThrough(options.upstream, storage, {
+          size: options.cacheSize,
+          warn: options.warn ?? (() => {}),
+        });
   const registry: Registry = { ...storage, upstream };
-  const answer = endpoint(registry, options);
+  const answer = endpoint(registry, options, (address) => connections.begin(address));
   const collector = startCollector(storage, {
     every: options.collectEvery ?? defaultCollection,
     uploadLife: options.uploadLife ?? defaultUploadLife,
@@ -102,16 +126,14 @@ function serve(options: RegistryServerOptions, root: string, unlock: () => void)
     warn: options.warn ?? (() => {}),
   });
   let active = 0;
-  let server: Bun.Server<undefined>;
+  let listener: Listener;
   try {
-    server = Bun.serve({
-      hostname: options.listen.hostname,
-      port: options.listen.port,
-      ...(options.tls === undefined ? {} : { tls: options.tls }),
-      // Uploads are measured and refused by their endpoints.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    listener = listen({
+      ...options.listen,
+      tls: options.tls,
+      checkEvery: options.tlsCheckEvery ?? defaultTlsCheck,
       idleTimeout: longestSilence,
-      development: false,
+      warn: options.warn ?? (() => {}),
       async fetch(request, bun) {
         active += 1;
         try {
@@ -126,22 +148,24 @@ function serve(options: RegistryServerOptions, root: string, unlock: () => void)
     storage.close();
     throw error;
   }
+  const connections = watchSlowConnections(listener.port, options.longestHeaders ?? defaultHeaders);
   let closing: Promise<void> | undefined;
   const close = async (patience = 10_000, isHurried = () => false): Promise<void> => {
     collector.stop();
-    server.stop(false).catch(() => {});
+    connections.stop();
+    listener.stop(false).catch(() => {});
     const deadline = Date.now() + patience;
-    const isBusy = () => active > 0 || server.pendingRequests > 0;
+    const isBusy = () => active > 0 || listener.pendingRequests > 0;
     while (isBusy() && Date.now() < deadline && !isHurried()) await Bun.sleep(10);
-    await server.stop(true);
+    await listener.stop(true);
     await upstream?.close();
     while (active > 0) await Bun.sleep(5);
     storage.close();
     unlock();
   };
   return {
-    address: server.url.origin,
-    port: server.port ?? 0,
+    address: listener.url.origin,
+    port: listener.port,
     close: (patience, isHurried) => {
       closing ??= close(patience, isHurried);
       return closing;
@@ -152,10 +176,16 @@ function serve(options: RegistryServerOptions, root: string, unlock: () => void)
 type Answer = (request: Request, bun: Bun.Server<undefined>) => Promise<Response>;
 
 /** The way of a request: route, permission, endpoint; and the record of it. */
-function endpoint(registry: Registry, options: RegistryServerOptions): Answer {
+function endpoint(
+  registry: Registry,
+  options: RegistryServerOptions,
+  hold: SlowConnectionWatch["begin"],
+): Answer {
   const authenticator = options.authenticator ?? openToAll;
   return async (request, bun) => {
     const begin = performance.now();
+    const address = bun.requestIP(request);
+    const held = hold(address);
     const url = new URL(request.url);
     let grant: Grant | undefined;
     let call: Call | undefined;
@@ -171,6 +201,10 @@ function endpoint(registry: Registry, options: RegistryServerOptions): Answer {
         query: url.searchParams,
         grant,
         transferred: 0,
+        holdUntil: (done) => {
+          const { end } = hold(address);
+          done.then(end, end);
+        },
         allowSilence: (seconds) => bun.timeout(request, seconds),
       };
       response = await dispatch(registry, call, route);
@@ -181,10 +215,11 @@ function endpoint(registry: Registry, options: RegistryServerOptions): Answer {
       // What is left of a body that was refused would be read as the next request.
       if (request.body !== null && response.status !== 401) response.headers.set("Connection", "close");
     }
+    held.end();
     response.headers.set("Docker-Distribution-API-Version", "registry/2.0");
     options.log?.({
       time: new Date().toISOString(),
-      remote: bun.requestIP(request)?.address ?? "-",
+      remote: address?.address ?? "-",
       method: request.method,
       path: printable(url.pathname + url.search),
       status: response.status,

@@ -1,6 +1,6 @@
 /** Pulling, pushing and removing manifests, and the list of those that refer to one. */
 import { largestDocument, mediaTypes } from "../../../images/manifest.ts";
-import { failure } from "../failures.ts";
+import { failure, RegistryFailure } from "../failures.ts";
 import { parseManifestDocument, tooLarge } from "../manifest-document.ts";
 import {
   algorithmOf,
@@ -11,6 +11,7 @@ import {
   type TagName,
 } from "../names.ts";
 import type { Call, Registry } from "../registry.ts";
+import { feedOfStream } from "../storage/receive.ts";
 import type { Referrer, StoredManifest } from "../storage/store.ts";
 
 export type ManifestName = { tag: TagName } | { digest: ContentDigest };
@@ -131,16 +132,26 @@ function describeReferrer({ annotations, artifactType, ...descriptor }: Referrer
   };
 }
 
-/** At most `largestDocument` bytes. @throws RegistryFailure MANIFEST_INVALID (413) */
+/** At most `largestDocument` bytes, in `longestPush`. @throws RegistryFailure MANIFEST_INVALID (408, 413) */
 async function readBody(request: Request): Promise<Uint8Array> {
   if (Number(request.headers.get("content-length") ?? 0) > largestDocument) throw tooLarge();
   const chunks: Uint8Array[] = [];
   let size = 0;
   if (request.body === null) return new Uint8Array();
-  for await (const chunk of request.body) {
-    size += chunk.length;
-    if (size > largestDocument) throw tooLarge();
-    chunks.push(chunk);
+  const feed = feedOfStream(request.body);
+  const timer = setTimeout(feed.cancel, longestPush * 1000);
+  const deadline = Date.now() + longestPush * 1000;
+  try {
+    for (let step = await feed.next(); step.value !== undefined; step = await feed.next()) {
+      size += step.value.length;
+      if (size > largestDocument) throw tooLarge();
+      chunks.push(step.value);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+  if (Date.now() >= deadline) {
+    throw new RegistryFailure("MANIFEST_INVALID", "the manifest comes too slowly", { status: 408 });
   }
   return Buffer.concat(chunks);
 }

@@ -1,4 +1,5 @@
 /** Who may do what. An authenticator looks at a request's credentials and says what they allow. */
+import { RegistryFailure } from "../failures.ts";
 import type { RepositoryName } from "../names.ts";
 
 export type Action = "pull" | "push" | "delete";
@@ -24,6 +25,21 @@ export interface Authenticator {
    * @throws RegistryFailure UNAUTHORIZED with the challenge, when they are missing, wrong or allow too little.
    */
   authorize(authorization: string | undefined, need: Need): Promise<Grant>;
+}
+
+/**
+ * The refusal that asks for credentials, for `WWW-Authenticate: challenge`. It says what was wanted: Docker shows the
+ * message only of a refusal with a detail.
+ */
+export function unauthorized(challenge: string, need: Need): RegistryFailure {
+  const detail =
+    need.kind === "repository"
+      ? need.actions.map((action) => ({ Type: "repository", Name: need.name, Action: action }))
+      : undefined;
+  return new RegistryFailure("UNAUTHORIZED", "authentication required", {
+    headers: { "WWW-Authenticate": challenge },
+    ...(detail === undefined ? {} : { detail }),
+  });
 }
 
 /** Everybody may do everything. */

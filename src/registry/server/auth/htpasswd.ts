@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { InvalidParameter } from "../../../core/errors.ts";
 import { RegistryFailure } from "../failures.ts";
-import type { Authenticator, Grant } from "./access.ts";
+import { type Authenticator, type Grant, unauthorized } from "./access.ts";
 
 /** Milliseconds for which a password that was right need not be hashed again. */
 const cacheLife = 5 * 60_000;
@@ -28,11 +28,11 @@ interface Users {
 export function openHtpasswd(path: string, realm = "davit registry"): Authenticator {
   let users = readUsers(path);
   const checker = new PasswordChecker();
-  const challenge = { "WWW-Authenticate": `Basic realm="${realm.replace(/["\\]/g, "")}"` };
-  const refuse = () => new RegistryFailure("UNAUTHORIZED", "authentication required", { headers: challenge });
+  const challenge = `Basic realm="${realm.replace(/["\\]/g, "")}"`;
 
   return {
-    async authorize(authorization): Promise<Grant> {
+    async authorize(authorization, need): Promise<Grant> {
+      const refuse = () => unauthorized(challenge, need);
       const given = credentialsOf(authorization);
       if (given === undefined) throw refuse();
       if (versionOf(path) !== users.version) {

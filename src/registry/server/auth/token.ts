@@ -2,9 +2,9 @@
  * Bearer tokens as the distribution project's token authentication has them: a token server gives the client a JWT
  * that names what it may do; here it is verified, and clients without one are told where to get it.
  */
-import { RegistryFailure } from "../failures.ts";
+import type { RegistryFailure } from "../failures.ts";
 import type { RepositoryName } from "../names.ts";
-import type { Action, Authenticator, Grant, Need } from "./access.ts";
+import { type Action, type Authenticator, type Grant, type Need, unauthorized } from "./access.ts";
 import { type AccessEntry, type Claims, InvalidToken, verifyToken } from "./jwt.ts";
 import { type KeyMaterial, readKeys } from "./keys.ts";
 
@@ -80,18 +80,7 @@ function challenge(options: TokenOptions, need: Need, error?: string): RegistryF
     ...(scope === undefined ? [] : [`scope=${quoted(scope)}`]),
     ...(error === undefined ? [] : [`error=${quoted(error)}`]),
   ];
-  return new RegistryFailure("UNAUTHORIZED", "authentication required", {
-    headers: { "WWW-Authenticate": `Bearer ${parts.join(",")}` },
-    ...(need.kind === "repository"
-      ? {
-          detail: need.actions.map((action) => ({
-            Type: "repository",
-            Name: need.name,
-            Action: action,
-          })),
-        }
-      : {}),
-  });
+  return unauthorized(`Bearer ${parts.join(",")}`, need);
 }
 
 function scopeOf(need: Need): string | undefined {

@@ -2,6 +2,7 @@
 import { BlobFiles } from "./blob-files.ts";
 import { Records } from "./database.ts";
 import { HashPool } from "./hash-pool.ts";
+import { type Pace, usualPace } from "./receive.ts";
 import { Store, type StoreLimits } from "./store.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -14,13 +15,16 @@ export interface Storage {
 }
 
 /** The caller holds the root's lock. @param root absolute path */
-export function openStorage(root: string, options: { limits: StoreLimits; lease: number }): Storage {
+export function openStorage(
+  root: string,
+  options: { limits: StoreLimits; lease: number; takesSparseIndexes?: boolean; pace?: Pace },
+): Storage {
   const records = new Records(root);
   const files = new BlobFiles(root);
-  const store = new Store(records, files, options.limits, options.lease);
+  const store = new Store(records, files, options);
   const hashes = new HashPool();
   removeStrays(files, store);
-  const uploads = new Uploads({ records, files, store, hashes });
+  const uploads = new Uploads({ records, files, store, hashes, pace: options.pace ?? usualPace });
   return {
     records,
     files,

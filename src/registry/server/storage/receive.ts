@@ -5,8 +5,15 @@ import { RegistryFailure } from "../failures.ts";
 
 /** Bytes that are gathered for one write. */
 const batchSize = 512 * 1024;
-/** Milliseconds without a byte after which a sender is given up. */
-const longestSilence = 60_000;
+/** The least that a body must bring, so that nobody holds a connection for nothing. */
+export interface Pace {
+  bytes: number;
+  /** The time in which they must come. */
+  milliseconds: number;
+}
+
+/** 1 KiB a second. */
+export const usualPace: Pace = { bytes: 60 * 1024, milliseconds: 60_000 };
 
 /** Bytes that come one after the other. */
 export interface ByteFeed {
@@ -39,25 +46,33 @@ export interface ReceiveSteps {
 
 /**
  * Everything that arrived is written and told to `written`, also when the body ends too soon.
- * @throws what `before` throws; RegistryFailure when the sender falls silent or goes away, or the disk is full
+ * @throws what `before` throws; RegistryFailure when the sender is slower than `pace` or goes away, or the disk is full
  */
 export async function receive(
   feed: ByteFeed,
   fd: number,
   offset: number,
   steps: ReceiveSteps,
+  pace: Pace,
 ): Promise<void> {
-  let isSilent = false;
-  const timer = setTimeout(() => {
-    isSilent = true;
-    feed.cancel();
-  }, longestSilence);
+  let isSlow = false;
+  let arrived = 0;
+  /** We were at work ourselves: what did not come meanwhile is not the sender's fault. */
+  let wasBusy = false;
+  let before = 0;
+  const timer = setInterval(() => {
+    isSlow = !wasBusy && arrived - before < pace.bytes;
+    wasBusy = false;
+    before = arrived;
+    if (isSlow) feed.cancel();
+  }, pace.milliseconds);
   let position = offset;
   let gathered: Uint8Array[] = [];
   let size = 0;
   let writing: Promise<void> | undefined;
   const flush = async (isLast: boolean): Promise<void> => {
     await writing;
+    wasBusy ||= writing !== undefined;
     if (size === 0) return;
     const buffers = gathered;
     const length = size;
@@ -77,9 +92,13 @@ export async function receive(
         await flush(true);
         await writing;
       });
-      if (isSilent) throw new RegistryFailure("BLOB_UPLOAD_INVALID", "no data for too long", { status: 408 });
+      if (isSlow) {
+        await flush(true);
+        await writing;
+        throw new RegistryFailure("BLOB_UPLOAD_INVALID", "the body comes too slowly", { status: 408 });
+      }
       if (done) break;
-      timer.refresh();
+      arrived += value.length;
       gathered.push(value);
       size += value.length;
       if (size >= batchSize) await flush(false);
@@ -96,7 +115,7 @@ export async function receive(
         })
       : error;
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
   }
 }
 

@@ -37,18 +37,37 @@ export interface StoreLimits {
   repository: number | undefined;
 }
 
+export interface StoreOptions {
+  limits: StoreLimits;
+  /** Milliseconds that content nobody refers to is kept for those who are about to. */
+  lease: number;
+  /** Whether an index may list manifests that are not here. */
+  takesSparseIndexes?: boolean;
+}
+
+/** A use is noted after so much of a lease at the latest. Milliseconds. */
+const noteUseEvery = 60_000;
+
 export class Store {
   readonly #records: Records;
   readonly #files: BlobFiles;
   readonly #limits: StoreLimits;
-  /** Milliseconds that content nobody refers to is kept for those who are about to. */
   readonly #lease: number;
+  /** Milliseconds of a lease that pass before it is renewed: a use is a write only then. */
+  readonly #renewAfter: number;
+  readonly #takesSparseIndexes: boolean;
 
-  constructor(records: Records, files: BlobFiles, limits: StoreLimits, lease: number) {
+  constructor(
+    records: Records,
+    files: BlobFiles,
+    { limits, lease, takesSparseIndexes = false }: StoreOptions,
+  ) {
     this.#records = records;
     this.#files = files;
     this.#limits = limits;
     this.#lease = lease;
+    this.#renewAfter = Math.min(lease / 2, noteUseEvery);
+    this.#takesSparseIndexes = takesSparseIndexes;
   }
 
   // --- Blobs ---------------------------------------------------------------------------------------------------
@@ -63,14 +82,14 @@ export class Store {
 
   /**
    * Somebody asked whether the blob is there, and may build on the answer: it is kept for a lease from now on. Costs a
-   * write only when the lease it has is half over.
+   * write only when the lease it has is a while old.
    */
   renewBlob(name: RepositoryName, digest: ContentDigest): void {
     const now = Date.now();
     this.#query(
       `UPDATE links SET leased_until = ?1 WHERE digest = ?2 AND leased_until < ?3
        AND repository = (SELECT id FROM repositories WHERE name = ?4)`,
-    ).run(now + this.#lease, digest, now + this.#lease / 2, name);
+    ).run(now + this.#lease, digest, now + this.#lease - this.#renewAfter, name);
   }
 
   /** Whether the registry has this blob, row and file. To be asked inside a transaction that acts on it. */
@@ -196,7 +215,7 @@ export class Store {
     this.#query(
       `UPDATE manifests SET leased_until = ?1 WHERE digest = ?2 AND leased_until < ?3
        AND repository = (SELECT id FROM repositories WHERE name = ?4)`,
-    ).run(now + this.#lease, digest, now + this.#lease / 2, name);
+    ).run(now + this.#lease, digest, now + this.#lease - this.#renewAfter, name);
   }
 
   /** Removes a manifest with all of its tags. */
@@ -332,7 +351,7 @@ export class Store {
   #checkReferences(repository: number, document: ManifestDocument): void {
     const blob = this.#query("SELECT 1 FROM links WHERE repository = ? AND digest = ?");
     for (const { digest, kind, isElsewhere } of document.references) {
-      if (isElsewhere) continue;
+      if (isElsewhere || (kind === "manifest" && this.#takesSparseIndexes)) continue;
       const found =
         kind === "manifest" ? this.#manifestRow(repository, digest) : blob.get(repository, digest);
       if (found === null) {

@@ -18,7 +18,7 @@ import {
 import type { BlobFiles } from "./blob-files.ts";
 import type { Records } from "./database.ts";
 import type { GrowingHash, HashPool } from "./hash-pool.ts";
-import { type ByteFeed, receive } from "./receive.ts";
+import { type ByteFeed, type Pace, receive } from "./receive.ts";
 import type { Store } from "./store.ts";
 
 /** More than this many at once are refused: each costs memory. */
@@ -32,6 +32,8 @@ export interface UploadsOptions {
   files: BlobFiles;
   store: Store;
   hashes: HashPool;
+  /** The least that bodies must bring. */
+  pace: Pace;
 }
 
 /** Where a request says that its bytes begin and end. */
@@ -138,34 +140,40 @@ export class Uploads {
         headers: uploadHeaders(upload),
       });
     }
-    const { files, store } = this.#options;
+    const { files, store, pace } = this.#options;
     const path = files.uploadPath(upload.id);
     const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
     const begin = upload.offset;
     const expected = place === undefined ? undefined : place.end - place.start + 1;
     try {
-      await receive(feed, fd, upload.offset, {
-        before: (more) => {
-          if (expected !== undefined && upload.offset - begin + more > expected) {
-            throw failure("SIZE_INVALID", "the body is longer than its Content-Range");
-          }
-          store.checkQuota(upload.repository, {
-            total: this.#inFlight.total + more,
-            repository: (this.#inFlight.repositories.get(upload.repository) ?? 0) + more,
-          });
+      await receive(
+        feed,
+        fd,
+        upload.offset,
+        {
+          before: (more) => {
+            if (expected !== undefined && upload.offset - begin + more > expected) {
+              throw failure("SIZE_INVALID", "the body is longer than its Content-Range");
+            }
+            store.checkQuota(upload.repository, {
+              total: this.#inFlight.total + more,
+              repository: (this.#inFlight.repositories.get(upload.repository) ?? 0) + more,
+            });
+          },
+          written: (buffers, length, isLast) => {
+            if (isLast && isSmall(upload, length)) {
+              for (const buffer of buffers) upload.small?.update(buffer);
+            } else {
+              this.#hashAside(upload, path, upload.offset + length);
+            }
+            upload.offset += length;
+            this.#count(upload.repository, length);
+            progress?.();
+            faultPoint("registry:chunk");
+          },
         },
-        written: (buffers, length, isLast) => {
-          if (isLast && isSmall(upload, length)) {
-            for (const buffer of buffers) upload.small?.update(buffer);
-          } else {
-            this.#hashAside(upload, path, upload.offset + length);
-          }
-          upload.offset += length;
-          this.#count(upload.repository, length);
-          progress?.();
-          faultPoint("registry:chunk");
-        },
-      });
+        pace,
+      );
     } finally {
       closeSync(fd);
     }
