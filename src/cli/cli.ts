@@ -5,7 +5,7 @@
 import { join, resolve } from "node:path";
 import { DavitError, hasErrno, messageOf, StartFailure } from "../core/errors.ts";
 import type { Engine } from "../engine/engine.ts";
-import { type Command, CommandError, type Invocation } from "./command.ts";
+import { type Command, CommandError, Diverted, type Invocation } from "./command.ts";
 import { type FoundCommand, findCommand } from "./commands.ts";
 import { FlagSet } from "./flags/flag-set.ts";
 import { FlagError, parseFlags } from "./flags/parse.ts";
@@ -59,7 +59,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
       execRoot: global.execRoot.value || undefined,
       storageDriver: global.storageDriver.value || undefined,
     };
-    const invocation: Omit<Invocation, "args"> = {
+    const invocation: Omit<Invocation, "args" | "words"> = {
       io,
       program,
       configDirectory: configDirectoryOf(global.config.value, io),
@@ -82,7 +82,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
 
 async function runCommand(
   found: FoundCommand & { kind: "command" },
-  invocation: Omit<Invocation, "args">,
+  invocation: Omit<Invocation, "args" | "words">,
 ): Promise<number> {
   const { command, path, words } = found;
   const { io, program } = invocation;
@@ -96,7 +96,13 @@ async function runCommand(
     return 0;
   }
   checkCount(command, parsed.positional.length, `${program} ${path}`);
-  return await act({ ...invocation, args: parsed.positional });
+  const whole: Invocation = { ...invocation, args: parsed.positional, words };
+  try {
+    return await act(whole);
+  } catch (error) {
+    if (error instanceof Diverted) return await error.act(whole);
+    throw error;
+  }
 }
 
 /** The flags before the command. */

@@ -21,6 +21,8 @@ export function exactly(count: number): ArgumentCount {
 /** One run of a command. */
 export interface Invocation {
   readonly args: readonly string[];
+  /** All that was written behind the command's name, flags too. */
+  readonly words: readonly string[];
   readonly io: Io;
   /** The program's own name, for messages: `davit`. */
   readonly program: string;
@@ -86,5 +88,15 @@ export class ExitStatus extends Error {
   constructor(exitCode: number) {
     super(`exit status ${exitCode}`);
     this.exitCode = exitCode;
+  }
+}
+
+/** What the words mean is another command's work, which does it in this one's place. */
+export class Diverted extends Error {
+  override readonly name = "Diverted";
+  readonly act: Action;
+  constructor(act: Action) {
+    super("another command does this");
+    this.act = act;
   }
 }

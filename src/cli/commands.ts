@@ -43,11 +43,13 @@ import { networks } from "./catalog/networks.ts";
 import { login, logout, search } from "./catalog/registries.ts";
 import { checkStorage, diskUsage, events, info, inspect, version } from "./catalog/system.ts";
 import { volumes } from "./catalog/volumes.ts";
+import { add, buildah, commit, config, containers, copy, from, mount, unmount } from "./catalog/working.ts";
 import { type Command, type CommandEntry, CommandError, type CommandGroup } from "./command.ts";
 import { registry } from "./registry/group.ts";
 import { nearest } from "./suggest.ts";
 
 export const groups: readonly CommandGroup[] = [
+  buildah,
   buildCache,
   builder,
   {
@@ -122,15 +124,22 @@ export const commonCommands: readonly CommandEntry[] = [
 ];
 
 export const otherCommands: readonly CommandEntry[] = [
+  add,
   attach,
   { ...build, name: "bud" },
+  commit,
+  config,
+  { ...containers, aliases: [] },
+  copy,
   create,
   events,
+  from,
   history,
   importImage,
   inspect,
   kill,
   logs,
+  mount,
   pause,
   port,
   rename,
@@ -143,6 +152,8 @@ export const otherCommands: readonly CommandEntry[] = [
   stop,
   tag,
   top,
+  { ...unmount, aliases: [] },
+  { ...unmount, name: "unmount", aliases: [] },
   unpause,
   wait,
 ];

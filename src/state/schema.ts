@@ -189,4 +189,26 @@ export const migrations: readonly string[] = [
     uses INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- Working containers, on which images are built by hand (engine/working). Their snapshots are named working-<id>.
+  CREATE TABLE working_containers (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    image_id TEXT NOT NULL,                -- empty for one from scratch
+    record TEXT NOT NULL                   -- a WorkingRecord as JSON
+  ) STRICT;
+  `,
+  `
+  -- What went into steps when they were last built (build/explain): to say why one is built anew.
+  CREATE TABLE build_inputs (
+    line TEXT NOT NULL,                    -- which Dockerfile of which context
+    place TEXT NOT NULL,                   -- of the step: stage and number
+    title TEXT NOT NULL,                   -- its instruction
+    key TEXT NOT NULL,                     -- its cache key
+    inputs BLOB NOT NULL,                  -- StepInputs, zstd
+    noted_at INTEGER NOT NULL,             -- unix milliseconds
+    PRIMARY KEY (line, place)
+  ) STRICT;
+  CREATE INDEX build_inputs_by_title ON build_inputs (title, noted_at);
+  `,
 ];

@@ -5,7 +5,7 @@
  * lost (an image that was loaded), so that there is one fsync for a whole transaction and none on the way of `run`.
  */
 import { Database } from "bun:sqlite";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { hasErrno, SystemFailure } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
@@ -57,11 +57,30 @@ export function openState(instance: Instance, role: keyof typeof logPages = "com
 
 function openDatabase(path: string, role: keyof typeof logPages): Database {
   const db = new Database(path, { create: true, strict: true });
+  // Before a commit has to carry it over.
+  if (logSize(path) > 0.75 * logPages[role] * pageSize) restartLog(db);
   db.run(
     `PRAGMA busy_timeout = 20000; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${logPages[role]}`,
   );
   migrate(db, path);
   return db;
+}
+
+const pageSize = 4096;
+
+/** Bytes. */
+function logSize(path: string): number {
+  return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/**
+ * Begins the log anew. A process may have put all of it into the database before it ended, but the next one cannot know
+ * that: it would read all of the log and go on at its end, so that the log grew with every command, and every command
+ * took longer. Not now, where another process uses it: whoever comes later does it.
+ */
+function restartLog(db: Database): void {
+  db.run("PRAGMA busy_timeout = 0");
+  db.run("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 /** Opening takes some room, too: its shared memory is a file, made anew by the first process that opens it. */

@@ -2,10 +2,12 @@
  * RUN: a container on the step's snapshot, run by the OCI runtime as our own child: no monitor is needed, as the step
  * ends with the build.
  */
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Unavailable } from "../../core/errors.ts";
+import type { HostConfig } from "../../core/objects.ts";
 import { removeTree } from "../../linux/directories.ts";
+import { openPipe } from "../../linux/pipes.ts";
 import { openProcess } from "../../linux/processes.ts";
 import { resolvConf } from "../../network/resolv.ts";
 import {
@@ -20,14 +22,15 @@ import { resolveDevices } from "../../runtime/devices.ts";
 import { startFailure } from "../../runtime/failures.ts";
 import type { RuntimeSpec } from "../../runtime/oci.ts";
 import type { OciRuntime } from "../../runtime/runtimes.ts";
-import { makeSpec, type ResolvedMount } from "../../runtime/spec.ts";
+import { makeSpec, type ResolvedMount, type SpecInput } from "../../runtime/spec.ts";
 import { resolveUser } from "../../runtime/users.ts";
 import type { RunOperation } from "../graph/operations.ts";
 import type { BuildRooms } from "../rooms.ts";
+import { addDevices } from "./cdi.ts";
 import { StepFailure } from "./failure.ts";
 import type { BuildNetwork, BuildNetworks } from "./network.ts";
 import { type Sandbox, sandboxPath } from "./sandbox.ts";
-import { noteStubs } from "./stubs.ts";
+import { type Missing, missingIn, noteStubs, type Stubs } from "./stubs.ts";
 
 /** BuildKit's, so that nothing of this machine gets into an image. */
 const hostname = "buildkitsandbox";
@@ -41,7 +44,24 @@ export interface RunLimits {
   readonly cgroupParent?: string | undefined;
 }
 
+/** What a program that a person runs (engine/working) has otherwise than a step of a build. */
+export interface RunTerms {
+  readonly hostname: string;
+  /** Capabilities, devices, limits, DNS. */
+  readonly hostConfig: HostConfig;
+  /** In the place of those that a step has. */
+  readonly namespaces: Partial<SpecInput["namespaces"]>;
+  /** The program is given our own standard streams; `terminal`: by way of a terminal, as our input is one. */
+  readonly streams: "forwarded" | "ours" | "terminal";
+  /** No /etc/hosts is shown over that of the tree. */
+  readonly keepsHosts: boolean;
+  /** Is told what the runtime is about to make in the tree to mount on it, and takes it away when nobody needs it. */
+  readonly leaveStubs: (missing: readonly Missing[]) => void;
+}
+
 export interface RunContext {
+  /** Absent for a step of a build. */
+  readonly terms?: RunTerms;
   readonly rooms: BuildRooms;
   readonly networks: BuildNetworks;
   /** Its directory becomes the runtime's bundle. */
@@ -61,6 +81,26 @@ export interface RunContext {
  * @throws StepFailure with BuildKit's words when it fails
  */
 export async function runStep(operation: RunOperation, root: string, context: RunContext): Promise<void> {
+  const { exitCode, isOutOfMemory } = await runInTree(operation, root, context);
+  if (exitCode === 0) return;
+  const reason = isOutOfMemory ? ": cannot allocate memory: killed by the kernel's OOM killer" : "";
+  throw new StepFailure(
+    `process ${quoted(operation)} did not complete successfully: exit code: ${exitCode}${reason}`,
+    exitCode,
+  );
+}
+
+/** How a program has ended. */
+export interface RunEnd {
+  readonly exitCode: number;
+  readonly isOutOfMemory: boolean;
+}
+
+/**
+ * As `runStep`, for who wants to know how the program ends.
+ * @throws StepFailure when it cannot be started
+ */
+export async function runInTree(operation: RunOperation, root: string, context: RunContext): Promise<RunEnd> {
   const { rooms, signal } = context;
   void prepareCgroupMove(rooms.cgroups());
   const { id, directory: bundle } = context.sandbox;
@@ -69,16 +109,22 @@ export async function runStep(operation: RunOperation, root: string, context: Ru
     const spec = specOf(operation, { root, bundle, id, network, context });
     const runtime = rooms.runtime();
     writeConfig(bundle, spec, runtime);
-    const stubs = noteStubs(root, mountPointsOf(spec));
+    const stubs = stubsOf(root, mountPointsOf(spec), context);
     signal.throwIfAborted();
     try {
-      await runContainer(runtime, id, bundle, operation, context);
+      return await runContainer(runtime, id, bundle, operation, context);
     } finally {
       stubs.remove();
     }
   } finally {
     if (network !== undefined) context.networks.give(network);
   }
+}
+
+function stubsOf(root: string, mountPoints: readonly string[], { terms }: RunContext): Stubs {
+  if (terms === undefined) return noteStubs(root, mountPoints);
+  terms.leaveStubs(missingIn(root, mountPoints));
+  return { remove: () => {} };
 }
 
 interface SpecParts {
@@ -90,7 +136,7 @@ interface SpecParts {
 }
 
 function specOf(operation: RunOperation, { root, bundle, id, network, context }: SpecParts): RuntimeSpec {
-  const { rooms, limits, proxy, mounts, secretEnvironment } = context;
+  const { rooms, limits, proxy, mounts, secretEnvironment, terms } = context;
   const { instance } = rooms;
   const script = writeScript(operation, bundle);
   const isInsecure = operation.security === "insecure";
@@ -104,17 +150,19 @@ function specOf(operation: RunOperation, { root, bundle, id, network, context }:
       Env: [...proxies, ...operation.environment, ...secretEnvironment],
       WorkingDir: operation.workingDirectory,
       User: operation.user,
+      ...(terms?.streams === "terminal" ? { Tty: true } : {}),
     },
     hostConfig: {
+      ...terms?.hostConfig,
       ...(limits.shmSize === undefined ? {} : { ShmSize: limits.shmSize }),
       ...(limits.ulimits === undefined ? {} : { Ulimits: [...limits.ulimits] }),
       ...(operation.network === "host" ? { NetworkMode: "host" } : {}),
       ...(isInsecure ? { Privileged: true } : {}),
     },
     user: resolveUser(root, operation.user),
-    hostname,
+    hostname: terms?.hostname ?? hostname,
     mounts: [...mounts, ...script],
-    etcFiles: writeEtcFiles(operation, bundle, network),
+    etcFiles: writeEtcFiles(operation, bundle, network, terms),
     namespaces: {
       network:
         operation.network === "host" ? "host" : network === undefined ? "private" : { path: network.path },
@@ -122,9 +170,16 @@ function specOf(operation: RunOperation, { root, bundle, id, network, context }:
       ipc: "private",
       uts: "private",
       cgroup: rooms.cgroups().version === "v2" ? "private" : "host",
+      ...terms?.namespaces,
     },
-    devices: resolveDevices(isInsecure ? { Privileged: true } : {}),
+    devices: resolveDevices(isInsecure ? { Privileged: true } : (terms?.hostConfig ?? {})),
   });
+  addDevices(spec, operation.devices ?? []);
+  // Docker's containers are told their name in a variable; BuildKit's steps are not.
+  const told = `HOSTNAME=${hostname}`;
+  if (!operation.environment.includes(told)) {
+    spec.process.env = spec.process.env.filter((variable) => variable !== told);
+  }
   return spec;
 }
 
@@ -136,20 +191,30 @@ function writeScript({ script }: RunOperation, bundle: string): ResolvedMount[] 
   return [{ type: "bind", source, destination: script.path, readonly: true, readonlyNonRecursive: true }];
 }
 
-function writeEtcFiles(operation: RunOperation, bundle: string, network: BuildNetwork | undefined) {
+function writeEtcFiles(
+  operation: RunOperation,
+  bundle: string,
+  network: BuildNetwork | undefined,
+  terms: RunTerms | undefined,
+) {
   const [hosts, resolv] = [join(bundle, "hosts"), join(bundle, "resolv.conf")];
-  writeFileSync(hosts, hostsText(operation.extraHosts, network?.endpoint.gateway));
-  writeFileSync(resolv, resolvConf({ mode: operation.network }));
-  return { hosts, resolvConf: resolv };
+  const { Dns: servers, DnsSearch: search, DnsOptions: options } = terms?.hostConfig ?? {};
+  const isKept = servers?.length === 1 && servers[0] === "none";
+  if (!isKept) writeFileSync(resolv, resolvConf({ mode: operation.network, servers, search, options }));
+  const resolvFile = isKept ? {} : { resolvConf: resolv };
+  if (terms?.keepsHosts === true) return resolvFile;
+  const name = terms?.hostname ?? hostname;
+  writeFileSync(hosts, hostsText(name, operation.extraHosts, network?.endpoint.gateway));
+  return { hosts, ...resolvFile };
 }
 
-function hostsText(extraHosts: readonly string[], gateway: string | undefined): string {
+function hostsText(own: string, extraHosts: readonly string[], gateway: string | undefined): string {
   const extra = extraHosts.map((entry) => {
     const at = entry.search(/[:=]/);
     const [name, address] = [entry.slice(0, at), entry.slice(at + 1)];
     return `${address === "host-gateway" ? (gateway ?? address) : address}\t${name}\n`;
   });
-  const local = `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
+  const local = `127.0.0.1\tlocalhost ${own}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
   return local + extra.join("");
 }
 
@@ -165,8 +230,8 @@ async function runContainer(
   bundle: string,
   operation: RunOperation,
   context: RunContext,
-): Promise<void> {
-  const { rooms, signal, output } = context;
+): Promise<RunEnd> {
+  const { rooms, signal } = context;
   const cgroup = containerCgroup(rooms.instance, id, context.limits.cgroupParent);
   const log = join(bundle, "runtime.log");
   const pidFile = join(bundle, "pid");
@@ -178,12 +243,7 @@ async function runContainer(
     `--bundle=${bundle}`,
     id,
   ];
-  const child = Bun.spawn([runtime.path, ...args], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    env: {},
-  });
+  const { child, forwarded } = spawnRuntime([runtime.path, ...args], context);
   const kill = () => killAll(rooms, cgroup);
   const onAbort = () => {
     child.kill("SIGKILL");
@@ -194,26 +254,38 @@ async function runContainer(
   void keepFilterWhenMade(runtime, id, bundle, pidFile, child.exited);
   let exitCode: number;
   try {
-    [exitCode] = await Promise.all([
-      child.exited,
-      forward(child.stdout, (data) => output("stdout", data)),
-      forward(child.stderr, (data) => output("stderr", data)),
-    ]);
+    [exitCode] = await Promise.all([child.exited, forwarded]);
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
   const isOutOfMemory = exitCode === 137 && wasOomKilled(rooms.cgroups(), cgroup);
   await removeContainer(rooms, runtime, id, cgroup);
   signal.throwIfAborted();
-  if (exitCode === 0) return;
+  if (exitCode === 0) return { exitCode, isOutOfMemory };
   const said = existsSync(log) ? readFileSync(log, "utf8").trim() : "";
   // crun writes of its own failures only; a program that fails leaves the log empty.
   if (said !== "" && !existsSync(pidFile)) throw runtimeFailure(operation, said);
-  const reason = isOutOfMemory ? ": cannot allocate memory: killed by the kernel's OOM killer" : "";
-  throw new StepFailure(
-    `process ${quoted(operation)} did not complete successfully: exit code: ${exitCode}${reason}`,
-    exitCode,
-  );
+  return { exitCode, isOutOfMemory };
+}
+
+/** @returns the runtime, and the end of what it says. */
+function spawnRuntime(command: string[], { output, terms }: RunContext) {
+  if (terms !== undefined && terms.streams !== "forwarded") {
+    const child = Bun.spawn(command, { stdin: "inherit", stdout: "inherit", stderr: "inherit", env: {} });
+    return { child, forwarded: Promise.resolve() };
+  }
+  const [toOutput, toError] = [openPipe(), openPipe()];
+  const forwarded = Promise.all([
+    forward(toOutput.reader, (data) => output("stdout", data)),
+    forward(toError.reader, (data) => output("stderr", data)),
+  ]);
+  const streams = { stdout: toOutput.writer, stderr: toError.writer };
+  try {
+    return { child: Bun.spawn(command, { stdin: "ignore", ...streams, env: {} }), forwarded };
+  } finally {
+    closeSync(toOutput.writer);
+    closeSync(toError.writer);
+  }
 }
 
 function quoted({ arguments: words }: RunOperation): string {
@@ -226,8 +298,13 @@ function runtimeFailure(operation: RunOperation, said: string): StepFailure {
   return new StepFailure(`process ${quoted(operation)} did not complete successfully: ${reason}`, 1);
 }
 
-async function forward(stream: ReadableStream<Uint8Array>, take: (data: Uint8Array) => void): Promise<void> {
-  for await (const chunk of stream) take(chunk);
+/** Reads a pipe to its end, and closes it. */
+async function forward(reader: number, take: (data: Uint8Array) => void): Promise<void> {
+  try {
+    for await (const chunk of Bun.file(reader).stream()) take(chunk);
+  } finally {
+    closeSync(reader);
+  }
 }
 
 /** The runtime compiles the system call filter once; the next container is given what it made. */

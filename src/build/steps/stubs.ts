@@ -6,6 +6,7 @@ import { hasErrno } from "../../core/errors.ts";
 import { removeDirectoryAt, setTimesAt, statusAt, unlinkAt } from "../../linux/nodes.ts";
 import { closeFile, openDirectory, openFlag, resolve, tryOpenResolved } from "../../linux/paths.ts";
 import { isDirectory } from "../../linux/walk.ts";
+import { TargetTree } from "./target.ts";
 
 const how = resolve.inRoot | resolve.noMagicLinks;
 
@@ -14,7 +15,8 @@ export interface Stubs {
   remove(): void;
 }
 
-interface Missing {
+/** Something that is to be mounted on, and is not there. */
+export interface Missing {
   readonly path: string;
   /** The directory that it would be made in, if that is there: its times. */
   readonly above: { readonly path: string; readonly atime: bigint; readonly mtime: bigint } | undefined;
@@ -22,26 +24,42 @@ interface Missing {
 
 /** @param root of the step. @param destinations absolute, in the container. */
 export function noteStubs(root: string, destinations: readonly string[]): Stubs {
+  const missing = missingIn(root, destinations);
+  makeAbove(root, missing);
+  return { remove: () => removeStubs(root, missing) };
+}
+
+/** Directories above what is mounted may stay, if something is put into them: each runtime gives them other modes. */
+function makeAbove(root: string, missing: readonly Missing[]): void {
+  const above = missing.filter(({ path }) => missing.some((other) => other.path.startsWith(`${path}/`)));
+  if (above.length === 0) return;
+  using tree = new TargetTree(root, undefined);
+  for (const { path } of above) closeFile(tree.open(path));
+}
+
+/** What a runtime will make in the tree so as to mount something on it. */
+export function missingIn(root: string, destinations: readonly string[]): Missing[] {
   const missing = new Map<string, Missing>();
   const fd = openDirectory(root, openFlag.path);
   try {
     for (const destination of destinations) {
       for (const found of missingOn(fd, destination)) missing.set(found.path, found);
     }
+    return [...missing.values()];
   } finally {
     closeFile(fd);
   }
-  return {
-    remove: () => {
-      const top = openDirectory(root, openFlag.path);
-      try {
-        const deepest = [...missing.values()].sort((left, right) => right.path.length - left.path.length);
-        for (const stub of deepest) removeStub(top, stub);
-      } finally {
-        closeFile(top);
-      }
-    },
-  };
+}
+
+/** Takes away what is still empty. Nothing may be mounted on it any more. */
+export function removeStubs(root: string, missing: readonly Missing[]): void {
+  const top = openDirectory(root, openFlag.path);
+  try {
+    const deepest = [...missing].sort((left, right) => right.path.length - left.path.length);
+    for (const stub of deepest) removeStub(top, stub);
+  } finally {
+    closeFile(top);
+  }
 }
 
 /** The parts of a path that are not there. */

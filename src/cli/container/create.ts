@@ -2,6 +2,7 @@ import { closeSync, existsSync, openSync, unlinkSync, writeSync } from "node:fs"
 import { resolve } from "node:path";
 import { messageOf, NotFound } from "../../core/errors.ts";
 import type { ContainerCreateRequest } from "../../core/objects.ts";
+import type { Engine } from "../../engine/engine.ts";
 import { describeFailure } from "../cli.ts";
 import { atLeastOne, type Command, CommandError, type Invocation } from "../command.ts";
 import { FileFailure, fileFailure } from "../files.ts";
@@ -38,11 +39,15 @@ export interface Created {
   pull: PullInProgress | undefined;
 }
 
-/** Creates the container, pulls its image first where that is wanted, and writes its id to the --cidfile. */
+/**
+ * Creates the container, pulls its image first where that is wanted, and writes its id to the --cidfile.
+ * @param beforePull throws where what has the image's name is no image, and not to be pulled
+ */
 export async function createContainer(
   { engine, io, configDirectory }: Pick<Invocation, "engine" | "io" | "configDirectory">,
   request: ContainerCreateRequest,
   options: ContainerFlags,
+  beforePull: (engine: Engine) => Promise<void> = async () => {},
 ): Promise<Created> {
   const image = request.Image ?? "";
   checkReference(image);
@@ -76,6 +81,7 @@ export async function createContainer(
     return { id: await create(), pull: undefined };
   } catch (error) {
     if (options.pull.value !== "missing" || isImageId(image) || !lacksImage(error)) throw error;
+    await beforePull(opened);
     if (!options.quiet.value) {
       await io.stderr.write(`Unable to find image '${familiarReference(image)}' locally\n`);
     }

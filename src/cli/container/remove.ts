@@ -1,4 +1,6 @@
 import { NotFound } from "../../core/errors.ts";
+import type { Engine } from "../../engine/engine.ts";
+import { workingContainersOf } from "../../engine/working.ts";
 import { describeFailure } from "../cli.ts";
 import { atLeastOne, type Command, CommandError } from "../command.ts";
 import { eachTarget } from "../failures.ts";
@@ -18,13 +20,18 @@ export const remove: Command = {
     });
     return async (invocation) => {
       const { io } = invocation;
-      const { containers } = await invocation.engine();
+      const engine = await invocation.engine();
+      const { containers } = engine;
       return await eachTarget(invocation, async (word) => {
         const name = word.replace(/^\/+|\/+$/g, "");
         if (name === "") throw new CommandError("Container name cannot be empty");
         try {
           await containers.remove(name, { force: force.value, link: link.value, volumes: volumes.value });
         } catch (error) {
+          if (error instanceof NotFound && (await removedWorking(engine, name))) {
+            await io.stdout.write(`${word}\n`);
+            return;
+          }
           // With --force the container is to be gone, and it is.
           if (!(force.value && error instanceof NotFound)) throw error;
           await io.stderr.write(`${describeFailure(error)}\n`);
@@ -35,3 +42,11 @@ export const remove: Command = {
     };
   },
 };
+
+/** Of what is no container, a working container may have the name. */
+async function removedWorking(engine: Engine, name: string): Promise<boolean> {
+  const { isWorkingContainer } = await import("../working/instead.ts");
+  if (!(await isWorkingContainer(engine, name))) return false;
+  await workingContainersOf(engine).remove(name);
+  return true;
+}

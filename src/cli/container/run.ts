@@ -48,7 +48,10 @@ export const run: Command = {
       if (size !== undefined && request.HostConfig !== undefined) {
         request.HostConfig.ConsoleSize = [size.height, size.width];
       }
-      const { id, pull } = await createContainer(invocation, request, options);
+      const { id, pull } = await createContainer(invocation, request, options, async (opened) => {
+        const { divertToWorking } = await import("../working/instead.ts");
+        await divertToWorking(opened, request.Image ?? "", "run");
+      });
       try {
         return await runContainer(await engine(), io, id, {
           stdin: request.AttachStdin === true,

@@ -2,7 +2,7 @@ import { messageOf, NotFound, NotImplemented } from "../../core/errors.ts";
 import { quote } from "../../core/strconv.ts";
 import type { Engine } from "../../engine/engine.ts";
 import { describeFailure } from "../cli.ts";
-import { atLeastOne, type Command, CommandError, type Invocation } from "../command.ts";
+import { atLeastOne, type Command, CommandError, Diverted, type Invocation } from "../command.ts";
 import { objectFormatFlag } from "../format/flag.ts";
 import { objectTemplate, runOnObject } from "../format/object.ts";
 import { type ShapeName, shaped } from "../format/shapes.ts";
@@ -72,6 +72,10 @@ export const inspect: Command = {
           } catch (error) {
             if (only !== undefined || !(error instanceof NotFound)) throw error;
           }
+        }
+        if (only === undefined) {
+          const { divertToWorking } = await import("../working/instead.ts");
+          await divertToWorking(engine, name, "inspect");
         }
         throw new CommandError(`Error: No such object: ${name}`);
       };
@@ -158,7 +162,7 @@ async function inspectAll({ args, engine, io }: Invocation, format: string, find
       if (template !== undefined) lines.push(runOnObject(template, shaped(kind, json), json));
     } catch (error) {
       // What the engine cannot do for one, it cannot for any.
-      if (error instanceof NotImplemented) throw error;
+      if (error instanceof NotImplemented || error instanceof Diverted) throw error;
       const isTemplate = error instanceof Error && error.name === "TemplateExecutionError";
       failures.push(isTemplate ? `template parsing error: ${messageOf(error)}` : describeFailure(error));
     }
