@@ -465,6 +465,8 @@ export interface ImageInspect {
   Metadata: { LastTagTime: string };
   /** What the name leads to, where it is an index of several platforms. */
   Descriptor?: DescriptorObject;
+  /** All manifests that the name leads to, where they are asked for. */
+  Manifests?: ImageManifestSummary[];
 }
 
 export interface ImageHistoryItem {
@@ -647,6 +649,8 @@ export interface ImageManifestSummary {
     Containers: string[];
     Size: { Unpacked: number };
   };
+  /** Of an attestation: the digest of the manifest that it is about. */
+  AttestationData?: { For: string };
 }
 
 /** `GET /system/df`: images, containers and volumes with their sizes. */

@@ -205,7 +205,8 @@ class EntryVerifier implements TarSink, Disposable {
     using lower = new OverlayStack(this.#target.lower ?? []);
     if (!this.#isRootRight()) return false;
     const inodes = new Map<string, bigint>();
-    const names = new Map<bigint, { found: number; links: number }>();
+    // Of files with several names those that are found here; others are other layers', which may share a file.
+    const names = new Map<bigint, number>();
     let whiteouts = 0;
     for (const { path, directory, name, status } of walkTree(this.#target.path)) {
       if (isWhiteout(status) && this.#whiteouts.has(path)) {
@@ -221,8 +222,7 @@ class EntryVerifier implements TarSink, Disposable {
       }
       inodes.set(path, status.inode);
       if (!isDirectory(status) && status.links > 1) {
-        const known = names.get(status.inode) ?? { found: 0, links: status.links };
-        names.set(status.inode, { ...known, found: known.found + 1 });
+        names.set(status.inode, (names.get(status.inode) ?? 0) + 1);
       }
       if (entry.type === "hard-link") continue;
       if (!hasAttributes(status, entry) || !hasXattrs(subject, entry.xattrs)) return false;
@@ -231,15 +231,11 @@ class EntryVerifier implements TarSink, Disposable {
     return (
       whiteouts === this.#whiteouts.size &&
       inodes.size === this.#entries.size - (this.#entries.has("") ? 1 : 0) &&
-      [...names.values()].every(({ found, links }) => found === links) &&
       this.#areLinksRight(inodes, names)
     );
   }
 
-  #areLinksRight(
-    inodes: ReadonlyMap<string, bigint>,
-    names: ReadonlyMap<bigint, { links: number }>,
-  ): boolean {
+  #areLinksRight(inodes: ReadonlyMap<string, bigint>, names: ReadonlyMap<bigint, number>): boolean {
     const expected = new Map<bigint, number>();
     for (const [path, entry] of this.#entries) {
       if (entry.type !== "hard-link") continue;
@@ -248,9 +244,7 @@ class EntryVerifier implements TarSink, Disposable {
       if (target === undefined || inode === undefined || inodes.get(target) !== inode) return false;
       expected.set(inode, (expected.get(inode) ?? 1) + 1);
     }
-    return (
-      names.size === expected.size && [...names].every(([inode, { links }]) => expected.get(inode) === links)
-    );
+    return [...names].every(([inode, found]) => found === (expected.get(inode) ?? 1));
   }
 
   #isRootRight(): boolean {

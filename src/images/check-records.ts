@@ -2,6 +2,7 @@
 import { DavitError } from "../core/errors.ts";
 import { type ChainId, type DiffId, type Digest, type ImageId, shortId } from "../core/ids.ts";
 import type { State } from "../state/state.ts";
+import { blobsOf, heldAttestations } from "./attestations.ts";
 import type { ImageStores } from "./collect.ts";
 import { indexTree } from "./index-tree.ts";
 import { chainIdsOf, parseConfig, parseManifest } from "./manifest.ts";
@@ -55,12 +56,27 @@ export function takeInventory(stores: ImageStores, lost: ReadonlySet<Digest>): I
   const sources = new Map<ChainId, Digest>();
   const faults: RecordFault[] = [];
   const read = (digest: Digest) => (lost.has(digest) ? undefined : content.tryRead(digest));
+  const attestations = new Set<Digest>();
 
   const allIndexes = new Set(indexes);
   for (const outermost of indexes) {
-    for (const digest of indexTree(content, outermost).all) {
+    const { all, documents } = indexTree(content, outermost);
+    const variants = imagesOfIndex(state, outermost);
+    for (const digest of all) {
       allIndexes.add(digest);
-      for (const { imageId } of imagesOfIndex(state, outermost)) use(digest, imageId);
+      for (const { imageId } of variants) use(digest, imageId);
+    }
+    for (const [digest, index] of documents) {
+      if (lost.has(digest)) continue;
+      for (const { manifest: subject, imageId } of variants) {
+        for (const held of heldAttestations(content, index, (other) => other === subject)) {
+          const { descriptor, manifest } = held;
+          attestations.add(descriptor.digest);
+          configs.add(manifest.config.digest);
+          for (const { digest: blob, size } of manifest.layers) layerBlobs.set(blob, size);
+          for (const blob of blobsOf(held)) use(blob, imageId);
+        }
+      }
     }
   }
   for (const { manifest, image } of manifestsOf(state, images, indexes)) {
@@ -83,8 +99,8 @@ export function takeInventory(stores: ImageStores, lost: ReadonlySet<Digest>): I
   }
 
   return {
-    documents: new Set([...allIndexes, ...manifests, ...configs]),
-    manifests: new Set([...allIndexes, ...manifests]),
+    documents: new Set([...allIndexes, ...manifests, ...attestations, ...configs]),
+    manifests: new Set([...allIndexes, ...manifests, ...attestations]),
     layerBlobs,
     layers: recordedLayers(state, sources),
     faults,

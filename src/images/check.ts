@@ -11,6 +11,7 @@ import { currentBootId } from "../linux/boot.ts";
 import { syncFileSystem } from "../linux/disks.ts";
 import { allContainers, operationOn } from "../state/containers.ts";
 import { lock } from "../state/locks.ts";
+import { allWorking, workingSnapshot } from "../state/working-containers.ts";
 import { checkBlobs, replaceBlob } from "./check-blobs.ts";
 import { checkLayer } from "./check-layers.ts";
 import { type ImageInventory, takeInventory } from "./check-records.ts";
@@ -219,6 +220,12 @@ class Check {
       const problem = snapshots.problemOf(id);
       if (problem === undefined) continue;
       const Problem = `${problem} (of container ${name.replace(/^\//, "")}, which cannot be started: remove it)`;
+      this.#result.Faults.push({ Kind: "snapshot", ID: id, Problem, Images: [], Repaired: false });
+    }
+    for (const { id, name, state: kind } of allWorking(state)) {
+      const problem = kind.status === "made" ? snapshots.problemOf(workingSnapshot(id)) : undefined;
+      if (problem === undefined) continue;
+      const Problem = `${problem} (of working container ${name}, which cannot be used: remove it)`;
       this.#result.Faults.push({ Kind: "snapshot", ID: id, Problem, Images: [], Repaired: false });
     }
   }

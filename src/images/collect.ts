@@ -12,6 +12,7 @@ import { currentBootId } from "../linux/boot.ts";
 import { lock, lockIfFree } from "../state/locks.ts";
 import type { State } from "../state/state.ts";
 import { asidePrefix, type SnapshotInfo, type Snapshotter } from "../storage/snapshotter.ts";
+import { blobsOf, heldAttestations } from "./attestations.ts";
 import type { ContentStore } from "./content.ts";
 import { indexTree } from "./index-tree.ts";
 import { uppermostFirst } from "./layer-order.ts";
@@ -100,9 +101,13 @@ export function neededBlobs(state: State, content: ContentStore): Set<Digest> | 
   const { indexes, manifests, configs } = referencedDocuments(state);
   const needed = new Set([...manifests, ...configs]);
   for (const outermost of indexes) {
-    const { all, isComplete } = indexTree(content, outermost);
+    const { documents, isComplete } = indexTree(content, outermost);
     if (!isComplete) return undefined;
-    for (const digest of all) needed.add(digest);
+    for (const [digest, index] of documents) {
+      needed.add(digest);
+      const held = heldAttestations(content, index, (subject) => manifests.has(subject));
+      for (const blob of held.flatMap(blobsOf)) needed.add(blob);
+    }
   }
   for (const manifest of manifests) {
     const bytes = content.tryRead(manifest);

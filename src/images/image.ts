@@ -5,6 +5,7 @@
  */
 import { InvalidParameter } from "../core/errors.ts";
 import type { DiffId, Digest, ImageId } from "../core/ids.ts";
+import { isAttestation } from "./attestations.ts";
 import type { IngestedBlob } from "./ingest.ts";
 import type { ByteSource } from "./layers/tar-entry.ts";
 import {
@@ -34,8 +35,12 @@ export interface Layer {
   descriptor(): Promise<Descriptor>;
   /** The blob's bytes, perhaps compressed. */
   open(): ByteSource;
+  /** The same, where `open` compares them with their digest: for those who do that themselves. */
+  readonly openUnchecked?: () => ByteSource;
   /** The blob, where it lies in a session's directory already and need not be copied. */
   readonly ingested: IngestedBlob | undefined;
+  /** The repository that has the blob: another one of the same registry can take it from there. */
+  readonly origin?: { readonly domain: string; readonly path: string };
 }
 
 export interface Image {
@@ -97,12 +102,12 @@ export function isRunnable(image: Image): boolean {
   return image.isArtifact !== true && os === "linux";
 }
 
-/** The images of a source that can run here; what else an index lists is left out. */
-export function runnable(source: ImageSource): ImageSource {
+/** The images of a source that can run here, and what is attested of them; what else an index lists is left out. */
+export function storable(source: ImageSource): ImageSource {
   return {
     async *images() {
       for await (const named of source.images()) {
-        if (named.index === undefined || isRunnable(named.image)) yield named;
+        if (named.index === undefined || isRunnable(named.image) || isAttestation(named)) yield named;
       }
     },
   };

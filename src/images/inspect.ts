@@ -1,7 +1,9 @@
 /** `image inspect`: all that is known of one image. */
+import { InvalidParameter } from "../core/errors.ts";
 import type { ImageInspect } from "../core/objects.ts";
 import type { ImageStores } from "./collect.ts";
 import { parseConfig } from "./manifest.ts";
+import { manifestSummaries, usersOf } from "./manifest-summaries.ts";
 import { parsePlatform } from "./platform.ts";
 import type { ImageRecord } from "./records.ts";
 import { familiarOfCanonical } from "./references.ts";
@@ -10,16 +12,25 @@ import { imageFor } from "./variants.ts";
 
 const never = "0001-01-01T00:00:00Z";
 
+export interface InspectOptions {
+  /** Of a name with several platforms this one. */
+  platform?: string;
+  /** Fill Manifests: all that the name leads to. */
+  manifests?: boolean;
+}
+
 /**
- * @param options.platform of a name with several platforms this one.
- * @throws NotFound, also where the image is not here for the platform; InvalidParameter for a malformed platform.
+ * @throws InvalidParameter for both options at once; NotFound, also where the image is not here for the platform; InvalidParameter for a malformed platform.
  */
 export async function inspectImage(
   stores: ImageStores,
   reference: string,
-  options: { platform?: string } = {},
+  options: InspectOptions = {},
 ): Promise<ImageInspect> {
-  const { content, snapshots } = stores;
+  const { content, snapshots, state } = stores;
+  if (options.platform && options.manifests === true) {
+    throw new InvalidParameter("conflicting options: manifests and platform options cannot both be set");
+  }
   const platform = options.platform ? parsePlatform(options.platform) : undefined;
   const { record, index } = imageFor(stores, reference, platform);
   const config = parseConfig(content.read(record.id));
@@ -51,6 +62,9 @@ export async function inspectImage(
     ...(index === undefined
       ? {}
       : { Descriptor: descriptorObject(storedDescriptor(content, index, "index")) }),
+    ...(options.manifests === true
+      ? { Manifests: manifestSummaries(stores, record, index, usersOf(state)) }
+      : {}),
   };
 }
 

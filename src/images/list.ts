@@ -1,14 +1,12 @@
 /** `images`: the images here, the newest first. */
-
 import type { Filters } from "../core/filters.ts";
 import type { ChainId, Digest } from "../core/ids.ts";
 import type { ImageSummary } from "../core/objects.ts";
-import { allContainers } from "../state/containers.ts";
 import type { State } from "../state/state.ts";
 import { type ImageStores, repairImages } from "./collect.ts";
 import { type ListedImage, parseImageFilters } from "./filters.ts";
 import { parseConfig } from "./manifest.ts";
-import { manifestSummaries, type UsersOf } from "./manifest-summaries.ts";
+import { manifestSummaries, usersOf } from "./manifest-summaries.ts";
 import { allImages, findImage, type ImageRecord, isNameless, layerByChain, variantsOf } from "./records.ts";
 import { familiarOfCanonical } from "./references.ts";
 import { unixNanoseconds, unixSeconds } from "./times.ts";
@@ -115,12 +113,4 @@ function sharedSizes(
       (sum, chainId) => sum + ((uses.get(chainId) ?? 0) > 1 ? (layerByChain(state, chainId)?.size ?? 0) : 0),
       0,
     );
-}
-
-function usersOf(state: State): UsersOf {
-  const containers = new Map<string, string[]>();
-  for (const { id, imageId } of allContainers(state)) {
-    containers.set(imageId, [...(containers.get(imageId) ?? []), id]);
-  }
-  return (imageId) => containers.get(imageId) ?? [];
 }

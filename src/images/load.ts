@@ -2,7 +2,7 @@
 import { type OpenedArchive, openArchive } from "./archives/archive.ts";
 import { archiveImages } from "./archives/source.ts";
 import { type ImageStores, repairImages } from "./collect.ts";
-import { copy, idOf, runnable } from "./image.ts";
+import { copy, idOf, storable } from "./image.ts";
 import type { ByteSource } from "./layers/tar-entry.ts";
 import { localStoreSink, type StoredImage } from "./local-store.ts";
 import { parsePlatform } from "./platform.ts";
@@ -41,7 +41,7 @@ export function loadImages(
         await copied;
         return await sink.commit();
       };
-      return await copy(runnable(images), { ...sink, commit });
+      return await copy(storable(images), { ...sink, commit });
     });
     announce(stored, report);
   }, options.signal);

@@ -10,15 +10,18 @@ import { currentBootId } from "../linux/boot.ts";
 import { syncFileSystem } from "../linux/disks.ts";
 import { appendEvent, type NewEvent, ringBell } from "../state/events.ts";
 import { lock } from "../state/locks.ts";
+import { isKeepable, subjectOf } from "./attestations.ts";
 import { collect, type ImageStores } from "./collect.ts";
 import type { IngestSession } from "./content.ts";
 import { type ImageAction, imageEvent } from "./events.ts";
 import { type Image, type ImageSink, idOf, type NamedImage } from "./image.ts";
 import { indexText } from "./index-file.ts";
+import type { IngestedBlob } from "./ingest.ts";
 import { type Descriptor, parseManifest } from "./manifest.ts";
 import { clearPending, markPending } from "./pending.ts";
 import type { Report } from "./progress.ts";
 import { imageById } from "./records.ts";
+import { bringInAttestation } from "./transfer/attestation.ts";
 import { type CameIn, Incoming, type IncomingOptions } from "./transfer/incoming.ts";
 import { forgetPartial } from "./transfer/partial.ts";
 import { pairsOf, recordImages } from "./transfer/record.ts";
@@ -55,6 +58,11 @@ interface Pending extends CameIn {
   readonly named: NamedImage;
 }
 
+interface PendingAttestation {
+  readonly subject: Digest;
+  readonly blobs: ReadonlyMap<Digest, IngestedBlob>;
+}
+
 /** Writes to the store through `session`, which outlives the sink. Threads end with `commit`, `discard` or disposal. */
 export function localStoreSink(
   stores: ImageStores,
@@ -63,6 +71,7 @@ export function localStoreSink(
 ): LocalStoreSink {
   const { state, content, snapshots } = stores;
   const pending: Pending[] = [];
+  const attestations: PendingAttestation[] = [];
   const incoming = new Incoming(stores, session, {
     fetch: options.fetch,
     parallel: options.parallel,
@@ -77,6 +86,16 @@ export function localStoreSink(
   const freshLayers = () => [...incoming.committed.keys()];
   return {
     put: async (named) => {
+      const subject = named.index === undefined ? undefined : subjectOf(named.index.descriptor);
+      if (subject !== undefined) {
+        const isKept = isKeepable((await named.image.manifest()).value);
+        if (!isKept) return;
+        attestations.push({
+          subject,
+          blobs: await bringInAttestation(session, named.image, options.signal),
+        });
+        return;
+      }
       checkPlatform(named.image);
       pending.push({ named, ...(await incoming.bringIn(named.image)) });
     },
@@ -87,11 +106,16 @@ export function localStoreSink(
       const ready = await Promise.all(
         pending.map(async (item) => ({
           ...item,
-          manifest: await manifestOf(stores, item.named.image, options),
+          manifest: await manifestOf(stores, item.named, options),
         })),
       );
       const fetched: Digest[] = [];
       for (const item of ready) fetched.push(...(await adopt(session, item)));
+      const subjects = new Set(pending.map(({ named }) => named.index?.descriptor.digest));
+      for (const { subject, blobs } of attestations) {
+        if (!subjects.has(subject)) continue;
+        for (const [digest, blob] of blobs) session.adopt(blob, digest);
+      }
       const notePairs = await pairsOf(ready);
       faultPoint("load:unpacked");
       if (options.isLazy !== true) await sync(freshLayers());
@@ -157,11 +181,13 @@ interface ManifestToRecord {
 
 async function manifestOf(
   { state, content }: ImageStores,
-  image: Image,
+  { image, index }: NamedImage,
   { takesManifest }: LocalStoreOptions,
 ): Promise<ManifestToRecord> {
   const layersOf = (layers: readonly Descriptor[]) => new Set(layers.map(({ digest }) => digest));
-  const known = takesManifest === true ? undefined : imageById(state, idOf(image));
+  // An index may name another manifest of an image that is here: then both are kept.
+  const isNew = takesManifest === true || index !== undefined;
+  const known = isNew ? undefined : imageById(state, idOf(image));
   const bytes = known === undefined ? undefined : content.tryRead(known.manifest);
   if (known !== undefined && bytes !== undefined) {
     return { digest: known.manifest, bytes: undefined, needs: layersOf(parseManifest(bytes).layers) };

@@ -1,9 +1,11 @@
 /** The platforms of a name, for the tree view of `images`: those that are here, and those that its index lists. */
 import type { Digest } from "../core/ids.ts";
 import type { ImageManifestSummary } from "../core/objects.ts";
+import { allContainers } from "../state/containers.ts";
 import type { State } from "../state/state.ts";
+import { heldAttestations, subjectOf } from "./attestations.ts";
 import type { ContentStore } from "./content.ts";
-import { type Descriptor, parseConfig, parseIndex, parseManifest } from "./manifest.ts";
+import { type Descriptor, manifestIn, mediaTypes, parseConfig, parseIndex } from "./manifest.ts";
 import { type ImageRecord, imageById, imagesOfIndex } from "./records.ts";
 import { descriptorObject, storedDescriptor } from "./transports/stored-image.ts";
 import { platformOfConfig } from "./variants.ts";
@@ -13,8 +15,17 @@ interface Stores {
   readonly content: ContentStore;
 }
 
-/** @param users ids of the containers of an image. */
+/** @returns ids of the containers of an image. */
 export type UsersOf = (imageId: string) => string[];
+
+/** As the records are now. */
+export function usersOf(state: State): UsersOf {
+  const containers = new Map<string, string[]>();
+  for (const { id, imageId } of allContainers(state)) {
+    containers.set(imageId, [...(containers.get(imageId) ?? []), id]);
+  }
+  return (imageId) => containers.get(imageId) ?? [];
+}
 
 /** Of an index all that it lists, in its order; without one the image's own manifest. */
 export function manifestSummaries(
@@ -44,6 +55,18 @@ function summaryOf(
   users: UsersOf,
 ): ImageManifestSummary {
   const bytes = contentSize(content, descriptor);
+  const subject = record === undefined ? subjectOf(descriptor) : undefined;
+  if (subject !== undefined) {
+    const index = { schemaVersion: 2 as const, mediaType: mediaTypes.index, manifests: [descriptor] };
+    return {
+      ID: descriptor.digest,
+      Descriptor: descriptorObject(descriptor),
+      Available: heldAttestations(content, index, () => true).length > 0,
+      Kind: "attestation",
+      Size: { Content: bytes, Total: bytes },
+      AttestationData: { For: subject },
+    };
+  }
   const unpacked = record?.size ?? 0;
   const summary: ImageManifestSummary = {
     ID: descriptor.digest,
@@ -65,21 +88,17 @@ function summaryOf(
   return summary;
 }
 
-/** BuildKit's attestations say in the index what they are about. */
-function kindOf(
-  { annotations, platform }: Descriptor,
-  record: ImageRecord | undefined,
-): ImageManifestSummary["Kind"] {
+function kindOf({ platform }: Descriptor, record: ImageRecord | undefined): ImageManifestSummary["Kind"] {
   if (record !== undefined) return "image";
-  if (annotations?.["vnd.docker.reference.type"] === "attestation-manifest") return "attestation";
   return platform === undefined || platform.os === "unknown" ? "unknown" : "image";
 }
 
 /** Bytes of what is here of a manifest: itself, its config and its layers' blobs. */
 function contentSize(content: ContentStore, { digest, size }: Descriptor): number {
   const bytes = content.tryRead(digest);
-  if (bytes === undefined) return 0;
-  const { config, layers } = parseManifest(bytes);
+  const manifest = bytes === undefined ? undefined : manifestIn(bytes);
+  if (manifest === undefined) return 0;
+  const { config, layers } = manifest;
   const blobs = new Map([config, ...layers].map((blob) => [blob.digest, blob.size]));
   return [...blobs].reduce((sum, [blob, length]) => sum + (content.has(blob) ? length : 0), size);
 }

@@ -109,14 +109,14 @@ export function chainIdsOf(diffIds: readonly DiffId[]): ChainId[] {
   return chain;
 }
 
-/** @throws InvalidParameter */
-export function parseManifest(bytes: Uint8Array, what = "manifest"): Manifest {
+/** @param most layers that it may have @throws InvalidParameter */
+export function parseManifest(bytes: Uint8Array, what = "manifest", most = mostLayers): Manifest {
   const json = parseJson(bytes, what);
   if (json.at("schemaVersion").integer() !== 2)
     json.at("schemaVersion").fail("2: older manifests are not read");
   // One document that reads as both kinds means one thing to one reader and another to the next (CVE-2021-41190).
   if (!json.at("manifests").isAbsent) json.fail("a manifest: it lists manifests, as an index does");
-  const layers = json.at("layers").optional((value) => value.array(mostLayers)) ?? [];
+  const layers = json.at("layers").optional((value) => value.array(most)) ?? [];
   return defined({
     schemaVersion: 2 as const,
     mediaType: json.at("mediaType").optional((value) => value.string()) ?? mediaTypes.manifest,
@@ -124,6 +124,16 @@ export function parseManifest(bytes: Uint8Array, what = "manifest"): Manifest {
     layers: layers.map(parseDescriptor),
     annotations: json.at("annotations").optional((value) => value.stringMap()),
   });
+}
+
+/** What an index calls a manifest may be anything: undefined for what is none. */
+export function manifestIn(bytes: Uint8Array): Manifest | undefined {
+  try {
+    return parseManifest(bytes);
+  } catch (error) {
+    if (error instanceof InvalidParameter) return undefined;
+    throw error;
+  }
 }
 
 /** @throws InvalidParameter */

@@ -26,6 +26,11 @@ export function detectHostPlatform(): Platform {
   return level > 1 ? { ...platform, variant: `v${level}` } : platform;
 }
 
+/** As messages name it: nobody has asked for the level of this machine's CPU. */
+export function familiarPlatform(platform: Platform): Platform {
+  return formatPlatform(platform) === formatPlatform(detectHostPlatform()) ? hostPlatform() : platform;
+}
+
 /** x86-64 psABI, "Micro-Architecture Levels", by the names that /proc/cpuinfo has for them. */
 const amd64Levels: readonly (readonly string[])[] = [
   ["cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"],

@@ -2,9 +2,9 @@
 import { Conflict, InvalidParameter, NotFound } from "../core/errors.ts";
 import { checkFilters, type Filters, hasLabels, parseFlag } from "../core/filters.ts";
 import type { ImagesPruneResponse } from "../core/objects.ts";
-import { allContainers, type ContainerRecord } from "../state/containers.ts";
 import { emitEvent } from "../state/events.ts";
 import type { State } from "../state/state.ts";
+import { type ImageUser, imageUsers } from "../state/working-containers.ts";
 import { type ImageStores, repairImages } from "./collect.ts";
 import type { ContentStore } from "./content.ts";
 import { parseTime } from "./filters.ts";
@@ -26,7 +26,7 @@ export async function pruneImages(stores: ImageStores, filters: Filters = {}): P
   await repairImages(stores);
   const { items, freed } = await removeTogether(stores, () => {
     const all: Pick<Removal, "items" | "deleted"> = { items: [], deleted: [] };
-    const containers = allContainers(state);
+    const containers = imageUsers(state);
     for (const image of allImages(state)) {
       if (danglingOnly ? hasTag(image) || childrenOf(state, image.id).length > 0 : isStep(state, image))
         continue;
@@ -64,7 +64,7 @@ function tryRemove(
   state: State,
   content: ContentStore,
   reference: string,
-  containers: readonly ContainerRecord[],
+  containers: readonly ImageUser[],
 ): Removal | undefined {
   const removal = new Removal(state, content, {}, containers);
   try {

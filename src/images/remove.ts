@@ -2,10 +2,10 @@
 import { Conflict } from "../core/errors.ts";
 import { type ChainId, type ImageId, shortId } from "../core/ids.ts";
 import type { ImageDeleteItem } from "../core/objects.ts";
-import { allContainers, type ContainerRecord } from "../state/containers.ts";
 import { appendEvent, ringBell } from "../state/events.ts";
 import { lock } from "../state/locks.ts";
 import type { State } from "../state/state.ts";
+import { type ImageUser, imageUsers } from "../state/working-containers.ts";
 import { collect, type ImageStores, repairImages } from "./collect.ts";
 import type { ContentStore } from "./content.ts";
 import { imageEvent } from "./events.ts";
@@ -112,13 +112,13 @@ export class Removal {
   private readonly content: ContentStore;
   private readonly force: boolean;
   private readonly prune: boolean;
-  private readonly containers: readonly ContainerRecord[];
+  private readonly containers: readonly ImageUser[];
 
   constructor(
     state: State,
     content: ContentStore,
     options: RemoveOptions,
-    containers: readonly ContainerRecord[] = allContainers(state),
+    containers: readonly ImageUser[] = imageUsers(state),
   ) {
     this.state = state;
     this.content = content;

@@ -6,6 +6,7 @@ import { InvalidParameter } from "../core/errors.ts";
 import { appendEvent, ringBell } from "../state/events.ts";
 import type { State } from "../state/state.ts";
 import { archiveBytes } from "./archives/archive-writer.ts";
+import { isAttestation } from "./attestations.ts";
 import type { ContentStore } from "./content.ts";
 import { imageEvent } from "./events.ts";
 import { idOf } from "./image.ts";
@@ -38,7 +39,8 @@ export async function* saveImages(
     session,
   );
   yield* archiveBytes(images, { docker: true });
-  for (const { image } of images) {
+  for (const { image, index } of images) {
+    if (index !== undefined && isAttestation({ index })) continue;
     appendEvent(state, imageEvent("save", idOf(image), image.config.value.config));
   }
   ringBell(state.instance);

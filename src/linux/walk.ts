@@ -29,8 +29,12 @@ const openLevels = 64;
 /**
  * All nodes below `root`, each directory before what it holds, names sorted.
  * What disappears meanwhile is left out. Mount points are given, but not entered.
+ * @param options.isEntered asked for each directory after it was given; all are when absent.
  */
-export function* walkTree(root: string): Generator<WalkedNode, void, void> {
+export function* walkTree(
+  root: string,
+  options: { readonly isEntered?: (directory: WalkedNode) => boolean } = {},
+): Generator<WalkedNode, void, void> {
   const top: Level = { fd: openDirectory(root), inode: 0n, path: "", names: [] };
   const levels = [top];
   try {
@@ -46,8 +50,10 @@ export function* walkTree(root: string): Generator<WalkedNode, void, void> {
       const status = tryStatusAt(level.fd, name);
       if (status === undefined) continue;
       const path = level.path === "" ? name : `${level.path}/${name}`;
-      yield { path, directory: level.fd, name, status };
+      const node = { path, directory: level.fd, name, status };
+      yield node;
       if (!isDirectory(status) || status.device !== device) continue;
+      if (options.isEntered?.(node) === false) continue;
       const fd = openAt(level.fd, name, directoryFlags);
       const inner: Level = { fd, inode: status.inode, path, names: [] };
       levels.push(inner);

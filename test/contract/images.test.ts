@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { busyboxArchive, busyboxImage } from "../harness/images.ts";
+import { dockerArchive } from "../images/support.ts";
+import { tar } from "../images/tar.ts";
 import { bytesOf, contract, expectFailure, failureOf, messagesOf, uniqueName } from "./subjects.ts";
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -30,6 +32,41 @@ contract("images", (subject) => {
     expect(row?.Id).toMatch(/^sha256:[0-9a-f]{64}$/);
     expect(row?.Size).toBeGreaterThan(1_000_000);
     expect(row).toMatchObject({ Created: 0, ParentId: "", RepoDigests: [], Containers: -1 });
+  });
+
+  test("what its layers do, and in what images differ, is read from their files", async () => {
+    const [one, two] = [`${uniqueName("layers")}:1`, `${uniqueName("layers")}:2`];
+    const base = tar([
+      { name: "etc/", type: "5" },
+      { name: "etc/kept", data: "kept" },
+      { name: "etc/gone", data: "gone soon" },
+      { name: "etc/changed", data: "before" },
+    ]);
+    const top = tar([
+      { name: "etc/.wh.gone" },
+      { name: "etc/changed", data: "after it" },
+      { name: "new", data: "12345" },
+    ]);
+    const archive = dockerArchive({ layers: [base], tags: [one] }, { layers: [base, top], tags: [two] });
+    await messagesOf(subject.engine.images.load(once(archive)));
+    try {
+      const layers = await subject.engine.images.layers(two);
+      expect(layers.map(({ Added, Changed, Removed, Wasted }) => [Added, Changed, Removed, Wasted])).toEqual([
+        [4, 0, 0, 0],
+        [1, 1, 1, "gone soon".length + "before".length],
+      ]);
+      expect(layers.map(({ CreatedBy }) => CreatedBy)).toEqual(["step 0", "step 1"]);
+      const { RootFS } = await subject.engine.images.inspect(two);
+      expect(layers.map(({ DiffID }) => DiffID)).toEqual(RootFS.Layers);
+      expect(await subject.engine.images.diff(one, two)).toEqual([
+        { Path: "/etc/changed", Kind: "changed", SizeBefore: 6, SizeAfter: 8 },
+        { Path: "/etc/gone", Kind: "removed", SizeBefore: 9, SizeAfter: 0 },
+        { Path: "/new", Kind: "added", SizeBefore: 0, SizeAfter: 5 },
+      ]);
+      await expect(subject.engine.images.layers("nosuch-image")).rejects.toThrow();
+    } finally {
+      for (const name of [two, one]) await subject.engine.images.remove(name, { force: true });
+    }
   });
 
   test("inspect tells its configuration and layers", async () => {

@@ -68,7 +68,10 @@ export class Blobs {
   attestation(subject: Entry): Entry {
     const statement = this.add(
       "application/vnd.in-toto+json",
-      '{"_type":"https://in-toto.io/Statement/v0.1"}',
+      JSON.stringify({
+        _type: "https://in-toto.io/Statement/v0.1",
+        subject: [{ name: "_", digest: { sha256: subject.digest.slice("sha256:".length) } }],
+      }),
     );
     const config = this.add(
       `${oci}.config.v1+json`,

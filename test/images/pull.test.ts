@@ -102,7 +102,7 @@ test("a pull by digest gives the digest as a name, and no tag", async () => {
   registry.put("1", small);
   const name = `${registry.name}@${small.manifest.digest}`;
   const lines = linesOf(await here.pull(name));
-  expect(lines[0]).toBe(`${small.manifest.digest}: Pulling from team/app`);
+  expect(lines[0]).toBe(`${name}: Pulling from team/app`);
   expect(lines.at(-1)).toBe(`Status: Downloaded newer image for ${name}`);
   const [image] = await here.engine.images.list();
   expect(image).toMatchObject({ Id: small.id, RepoTags: [], RepoDigests: [name] });
@@ -295,6 +295,29 @@ test("a blob of the store that is damaged is fetched anew when its layer is unpa
   await here.pull(`${registry.name}:2`);
   expect(gunzipSync(await Bun.file(path).bytes())).toEqual(gunzipSync(bytes));
 });
+
+for (const [what, pack, at] of [
+  ["a plain layer, in the middle of a file", (layer: Uint8Array) => layer, 520],
+  ["a compressed layer, where what is in it stays the same", gzipSync, 9],
+] as const) {
+  test(`a flipped bit of a stored blob (${what}) is found when its layer is unpacked`, async () => {
+    await using registry = shelf();
+    await using here = await testEngine();
+    const one = fileLayer("one", "some content");
+    const before = remoteImage({ layers: [one], pack });
+    registry.put("1", before);
+    await here.pull(`${registry.name}:1`);
+    registry.put("2", remoteImage({ layers: [fileLayer("two", "2"), one], pack }));
+    const [layer] = before.layers;
+    const path = join(here.dataRoot, "content/blobs/sha256", layer?.digest.slice(7) ?? "");
+    const bytes = Buffer.from(layer?.bytes ?? []);
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+    writeFileSync(path, bytes);
+    await here.pull(`${registry.name}:2`);
+    expect(blob(await Bun.file(path).bytes()).digest).toBe(layer?.digest ?? "");
+    expect((await here.engine.system.check()).Faults).toEqual([]);
+  });
+}
 
 test("a pull that was broken off goes on where it ended", async () => {
   await using registry = shelf();

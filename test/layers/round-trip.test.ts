@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { applyLayer } from "../../src/images/layers/apply.ts";
 import { indexTar, readTar } from "../../src/images/layers/tar-reader.ts";
-import { treeTar } from "../../src/images/layers/tree.ts";
+import { treesTar, treeTar } from "../../src/images/layers/tree.ts";
 import { makeSampleTree } from "./sample-tree.ts";
 import { run, Scratch, treeFacts } from "./scratch.ts";
 
@@ -100,6 +101,38 @@ test("treeTar writes the same bytes for the same tree, and holes cost nothing", 
   const first = await collect(treeTar(tree));
   expect((await collect(treeTar(tree))).equals(first)).toBe(true);
   expect(first.length).toBeLessThan(8 << 20);
+});
+
+test("trees that are written side by side do not get each other's bytes", async () => {
+  using scratch = new Scratch();
+  const trees = ["one", "two"].map((name) => {
+    const tree = scratch.directory(name);
+    // Larger than what is given on at once, and not a multiple of what is read at once.
+    writeFileSync(join(tree, "file"), Buffer.alloc((3 << 20) + 1234, name));
+    return tree;
+  });
+  const alone: Buffer[] = [];
+  for (const tree of trees) alone.push(await collect(treeTar(tree)));
+  const together = await Promise.all(trees.map((tree) => collect(treeTar(tree))));
+  for (const [at, bytes] of together.entries()) expect(bytes.equals(alone[at] ?? Buffer.of())).toBe(true);
+});
+
+test("several trees in one tar lie below their directories, hard links too", async () => {
+  using scratch = new Scratch();
+  const tree = scratch.directory("tree");
+  makeSampleTree(tree);
+  const archive = scratch.file("trees.tar");
+  const parts = ["linux_amd64", "linux_arm64"].map((directory) => ({ root: tree, directory }));
+  writeFileSync(archive, await collect(treesTar(parts)));
+  const out = scratch.directory("out");
+  run(["tar", "-C", out, "--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf", archive]);
+  const expected = treeFacts(tree);
+  delete expected.nodes["."];
+  for (const { directory } of parts) {
+    const unpacked = treeFacts(join(out, directory));
+    delete unpacked.nodes["."];
+    expect(unpacked).toEqual(expected);
+  }
 });
 
 test("readTar gives every member with its bytes, holes filled in", async () => {

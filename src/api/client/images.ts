@@ -1,6 +1,6 @@
 /** Images over HTTP. Engine API reference, "Image". */
 
-import { InvalidParameter, NotImplemented } from "../../core/errors.ts";
+import { InvalidParameter } from "../../core/errors.ts";
 import type * as api from "../../core/objects.ts";
 import type { Images, ProgressMessage, PullOptions, PushOptions } from "../../engine/engine.ts";
 import { authHeader } from "./authentication.ts";
@@ -10,7 +10,8 @@ import { jsonLines } from "./lines.ts";
 import { encodePlatform, encodePlatforms } from "./platforms.ts";
 import { imageSegment, type RequestOptions, type Transport } from "./transport.ts";
 
-export function remoteImages(transport: Transport): Images {
+/** @param scratch a directory for what is exported to be looked at */
+export function remoteImages(transport: Transport, scratch: string): Images {
   const path = (reference: string, verb: string): string => `/images/${imageSegment(reference)}/${verb}`;
 
   return {
@@ -36,10 +37,11 @@ export function remoteImages(transport: Transport): Images {
       }));
     },
 
-    async inspect(reference, { platform } = {}) {
+    async inspect(reference, { platform, manifests = false } = {}) {
       if (platform !== undefined) transport.require("1.49", "--platform");
+      if (manifests) transport.require("1.48", "manifests");
       return await transport.json("GET", path(reference, "json"), {
-        query: { platform: encodePlatform(platform) },
+        query: { platform: encodePlatform(platform), manifests: manifests ? "1" : undefined },
       });
     },
 
@@ -62,11 +64,14 @@ export function remoteImages(transport: Transport): Images {
     prune: (filters) =>
       transport.json("POST", "/images/prune", { query: { filters: encodeFilters(filters) } }),
 
-    async layers() {
-      throw onlyHere("the files of each layer are not told by an Engine API", transport);
+    // Not told by an Engine API: the images are exported, and read on this side.
+    async layers(reference, { platform } = {}) {
+      const { exportedLayers } = await import("../../engine/transports/exported.ts");
+      return await exportedLayers(this, reference, { platform, scratch });
     },
-    async diff() {
-      throw onlyHere("the files of an image are not told by an Engine API", transport);
+    async diff(from, to, { platform } = {}) {
+      const { exportedDifferences } = await import("../../engine/transports/exported.ts");
+      return await exportedDifferences(this, from, to, { platform, scratch });
     },
 
     tag(source, target) {
@@ -173,10 +178,6 @@ async function* progress(
     if (failure !== undefined) throw errorOfStatus(message.errorDetail?.code ?? 500, failure);
     yield message;
   }
-}
-
-function onlyHere(why: string, { endpoint }: Transport): NotImplemented {
-  return new NotImplemented(`${why}; ask davit on the host of ${endpoint.host} itself, without -H`);
 }
 
 /** Servers before API 1.43 list an image without names as `<none>:<none>` and `<none>@<none>`. */

@@ -1,6 +1,6 @@
 /**
  * RemoteEngine: the Engine interface over HTTP, against davit's own server or Docker's. What the server cannot do
- * at its API version, it says itself; nothing is emulated here.
+ * at its API version, it says itself; nothing is emulated here, but what can be read from exported images.
  */
 import { apiVersion } from "../../core/version.ts";
 import type { Engine } from "../../engine/engine.ts";
@@ -19,6 +19,8 @@ export interface RemoteEngineOptions {
   tls?: TlsOptions;
   /** Use this version, without negotiation (DOCKER_API_VERSION). */
   apiVersion?: string;
+  /** Where images are exported to that are looked into (`images.layers`, `images.diff`); /tmp by default. */
+  scratch?: string;
 }
 
 /**
@@ -36,7 +38,7 @@ export async function openRemoteEngine(host: string, options: RemoteEngineOption
   return {
     containers: remoteContainers(transport),
     execs: remoteExecs(transport),
-    images: remoteImages(transport),
+    images: remoteImages(transport, options.scratch ?? "/tmp"),
     volumes: remoteVolumes(transport),
     networks: remoteNetworks(transport),
     system: remoteSystem(transport),

@@ -18,6 +18,7 @@ Places:
   NAME[:TAG]                    this engine (also davit:NAME[:TAG])
   docker://NAME[:TAG|@DIGEST]   a registry
   oci:DIRECTORY[:TAG]           an OCI image layout
+  dir:DIRECTORY                 the files of one image, as skopeo's dir:
   oci-archive:FILE[:TAG]        an OCI image layout in a tar archive
   docker-archive:FILE[:NAME]    what 'docker save' writes
   docker-daemon:NAME[:TAG]      Docker, at DOCKER_HOST or its usual socket`,
@@ -63,7 +64,7 @@ Places:
 };
 
 /** Copies and shows how far it is. @returns the digest of what the destination's name leads to */
-async function copyShown(
+export async function copyShown(
   invocation: Invocation,
   request: CopyRequest,
   insecure: readonly string[],
@@ -95,7 +96,7 @@ async function copyShown(
   }
 }
 
-async function openDaemon({ io }: Invocation): Promise<Engine> {
+export async function openDaemon({ io }: Pick<Invocation, "io">): Promise<Engine> {
   const { openRemoteEngine } = await import("../../api/client/index.ts");
   return await openRemoteEngine(io.env.DOCKER_HOST || defaultDockerHost);
 }

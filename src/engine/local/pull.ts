@@ -3,12 +3,13 @@
  * is here already is not asked for. Messages are dockerd's.
  */
 import { InvalidParameter, NotFound } from "../../core/errors.ts";
+import { heldAttestations } from "../../images/attestations.ts";
 import { type Image, idOf, type NamedImage } from "../../images/image.ts";
 import type { LocalStoreSink } from "../../images/local-store.ts";
 import { isIndexType, type Platform } from "../../images/manifest.ts";
 import { detectHostPlatform, formatPlatform, parsePlatform, servesPlatform } from "../../images/platform.ts";
 import { progressOf, type Report } from "../../images/progress.ts";
-import { imageById, imageByName } from "../../images/records.ts";
+import { type ImageRecord, imageById, imageByName } from "../../images/records.ts";
 import {
   canonicalForm,
   familiarForm,
@@ -19,6 +20,7 @@ import {
   withDigest,
 } from "../../images/references.ts";
 import { pullMessages } from "../../images/transfer/layer-messages.ts";
+import type { LayerWatch } from "../../images/transfer/watch.ts";
 import type { Repository } from "../../registry/client/index.ts";
 import { appendEvent, type NewEvent, ringBell } from "../../state/events.ts";
 import { isCommitted } from "../../storage/records.ts";
@@ -40,9 +42,12 @@ export function pull(local: Local, text: string, options: PullOptions = {}): Asy
     const one = async (name: Reference): Promise<Pulled> =>
       pullName({ local, repository, name, platform, report, isLazy: options.lazy === true, signal });
     if (options.all !== true) {
-      const name = withDefaultTag(reference);
+      // A digest says it all: the tag beside it stays as it is.
+      const name =
+        reference.digest === undefined ? withDefaultTag(reference) : { ...reference, tag: undefined };
       const pulled = await one(name);
       report({ status: statusOf(name, pulled) });
+      if (pulled.warning !== undefined) report({ status: pulled.warning });
       await pulled.settle();
       return;
     }
@@ -68,11 +73,14 @@ async function pullAll(
   for (const tag of tags) all.push(await one({ ...reference, tag }));
   const isNewer = all.some((pulled) => pulled.isNewer);
   report({ status: statusOf(reference, { isNewer }) });
+  for (const { warning } of all) if (warning !== undefined) report({ status: warning });
   for (const pulled of all) await pulled.settle();
 }
 
 interface Pulled {
   readonly isNewer: boolean;
+  /** The image is for another platform than the one that was asked for. */
+  readonly warning: string | undefined;
   /** What a lazy pull leaves to do. */
   settle(): Promise<void>;
 }
@@ -96,27 +104,51 @@ interface Request {
 async function pullName(request: Request): Promise<Pulled> {
   const { local, repository, name, report, signal } = request;
   const platform = request.platform ?? detectHostPlatform();
-  const before = imageByName(local.state, name);
   const remote = await remoteImage(repository, local.content, name, {
     platform,
-    isKnown: before !== undefined,
+    isKnown: imageByName(local.state, name) !== undefined,
+    found: () => report({ status: `Pulling from ${name.path}`, id: labelOf(name) }),
     signal,
   });
-  report({ status: `Pulling from ${name.path}`, id: name.digest ?? name.tag ?? "" });
+  const isNewer = !isKnownAs(imageById(local.state, idOf(remote.image)), canonicalForm(name));
   const settle = (await isHere(local, remote))
     ? await nameOnly(request, remote)
-    : await fetch(request, remote);
+    : await fetch(request, remote, (await hasImage(local, remote)) ? silent : pullMessages(report));
   report({ status: `Digest: ${remote.descriptor.digest}` });
-  const own = remote.image.config.value;
-  const { platform: wanted } = request;
-  if (wanted !== undefined && !servesPlatform(platformOf(own), wanted)) {
-    report({ status: mismatchWarning(name, platformOf(own), wanted) });
-  }
-  return { isNewer: before?.id !== idOf(remote.image), settle };
+  return { isNewer, warning: warningOf(request, remote), settle };
+}
+
+/** What Docker's lines about a name begin with. */
+function labelOf(name: Reference): string {
+  return name.digest === undefined ? (name.tag ?? "") : canonicalForm(name);
+}
+
+/** Several platforms may have the name: it is asked whether this one has. */
+function isKnownAs(record: ImageRecord | undefined, name: string): boolean {
+  if (record === undefined) return false;
+  return [record.tags, record.repoDigests, record.variantOf].some((names) => names.includes(name));
+}
+
+function warningOf({ name, platform: wanted }: Request, { image }: RemoteImage): string | undefined {
+  const own = platformOf(image.config.value);
+  if (wanted === undefined || servesPlatform(own, wanted)) return undefined;
+  return mismatchWarning(name, own, wanted);
+}
+
+/** True when nothing is to be fetched: of the image, and of what is attested of it. */
+async function isHere(local: Local, remote: RemoteImage): Promise<boolean> {
+  return (await hasImage(local, remote)) && hasAttestations(local, remote);
+}
+
+function hasAttestations(local: Local, { manifest, index, attestations }: RemoteImage): boolean {
+  if (attestations.length === 0 || index === undefined) return true;
+  const lister = (index.path.at(-1) ?? index.path[0]).value;
+  const held = heldAttestations(local.content, lister, (subject) => subject === manifest);
+  return held.length >= attestations.length;
 }
 
 /** True when every byte of the image is here, under this very manifest, and unpacked. */
-async function isHere(local: Local, { image, manifest }: RemoteImage): Promise<boolean> {
+async function hasImage(local: Local, { image, manifest }: RemoteImage): Promise<boolean> {
   const record = imageById(local.state, idOf(image));
   if (record?.manifest !== manifest) return false;
   // Documents are small enough to be read: one that is damaged is fetched again.
@@ -148,6 +180,9 @@ function pullEvent(name: Reference, image: Image): NewEvent {
   return { Type: "image", Action: "pull", Actor: { ID: familiarForm(name), Attributes } };
 }
 
+/** As Docker, which tells nothing of the layers of an image that is here. */
+const silent: LayerWatch = () => {};
+
 /** Nothing to fetch: perhaps the name was of something else. Writes only what is new. */
 async function nameOnly(request: Request, remote: RemoteImage): Promise<Pulled["settle"]> {
   const { local, name } = request;
@@ -162,7 +197,7 @@ async function nameOnly(request: Request, remote: RemoteImage): Promise<Pulled["
       ? !isIndexType(remote.descriptor.mediaType)
       : wanted.every((reference) => record?.variantOf.includes(reference) === true);
   if (!isNamed || !isIndexed || (remote.index === undefined && hasIndex(wanted, record?.variantOf))) {
-    return fetch(request, remote);
+    return fetch(request, remote, silent);
   }
   appendEvent(state, pullEvent(name, remote.image));
   ringBell(state.instance);
@@ -175,7 +210,7 @@ function hasIndex(wanted: readonly string[], variantOf: readonly string[] = []):
 }
 
 /** What is loaded for it is not needed to find that nothing is to be fetched. */
-async function fetch(request: Request, remote: RemoteImage): Promise<Pulled["settle"]> {
+async function fetch(request: Request, remote: RemoteImage, watch: LayerWatch): Promise<Pulled["settle"]> {
   const [{ localStoreSink }, { repairImages }] = await Promise.all([
     import("../../images/local-store.ts"),
     import("../../images/collect.ts"),
@@ -189,14 +224,14 @@ async function fetch(request: Request, remote: RemoteImage): Promise<Pulled["set
       action: "pull",
       eventOf: ({ image }) => pullEvent(name, image),
       report,
-      watch: pullMessages(report),
+      watch,
       fetch: (_, descriptor) => (offset, stop) => repository.blob(descriptor, { offset, signal: stop }),
       takesManifest: true,
       isLazy,
       signal,
     }),
   );
-  await put(sink, named(request, remote));
+  await put(sink, named(request, remote), attestationsAt(request, remote));
   if (!isLazy) return async () => {};
   const kept = resources.move();
   return async () => {
@@ -205,9 +240,36 @@ async function fetch(request: Request, remote: RemoteImage): Promise<Pulled["set
   };
 }
 
-async function put(sink: LocalStoreSink, image: NamedImage): Promise<void> {
+/** What the registry has of them; those that it lists and has not, or that are none, are left out. */
+async function* attestationsAt(
+  { repository, report, signal }: Request,
+  { index, attestations }: RemoteImage,
+): AsyncGenerator<NamedImage> {
+  if (index === undefined || attestations.length === 0) return;
+  const [{ registryPlace }, { imageOfManifest }] = await Promise.all([
+    import("../transports/registry-place.ts"),
+    import("../../images/transports/place.ts"),
+  ]);
+  const place = registryPlace(repository, undefined, signal);
+  for (const descriptor of attestations) {
+    const image = await imageOfManifest(place, descriptor).catch((error: unknown) => {
+      // The image is what was asked for: a statement about it that is broken does not keep it away.
+      if (!(error instanceof InvalidParameter)) throw error;
+      report({ status: `Attestation ${descriptor.digest} is left out: ${error.message}` });
+      return undefined;
+    });
+    if (image !== undefined) yield { image, names: [], parent: undefined, index: { ...index, descriptor } };
+  }
+}
+
+async function put(
+  sink: LocalStoreSink,
+  image: NamedImage,
+  attestations: AsyncIterable<NamedImage>,
+): Promise<void> {
   try {
     await sink.put(image);
+    for await (const attestation of attestations) await sink.put(attestation);
     await sink.commit();
   } catch (error) {
     await sink.discard();

@@ -1,4 +1,5 @@
 /** What to put under a tag that leads to an index of which perhaps not all is here. */
+import { isAttestation } from "../../images/attestations.ts";
 import { type Document, indexDocument, type NamedImage } from "../../images/image.ts";
 import type { Index } from "../../images/manifest.ts";
 
@@ -23,7 +24,8 @@ export function indexToPush(images: readonly NamedImage[]): PushedIndex | undefi
   const manifests = images.flatMap(({ index }) => (index === undefined ? [] : [index.descriptor]));
   const here = new Set(manifests.map(({ digest }) => digest));
   if (document.value.manifests.every(({ digest }) => here.has(digest))) return { kind: "index", document };
-  if (images.length === 1) return { kind: "single", image: first, note };
+  const [only, second] = images.filter((image) => !isAttestation(image));
+  if (only !== undefined && second === undefined) return { kind: "single", image: only, note };
   const value: Index = { ...document.value, manifests };
   return { kind: "index", document: indexDocument(Buffer.from(JSON.stringify(value))) };
 }

@@ -2,9 +2,9 @@
  * `push`: names of the local store into their registry. What is there is not sent, what another repository of the same
  * registry has is mounted, what is plain here is compressed on the way. Messages are dockerd's.
  */
-
 import { InvalidParameter, NotFound, Unauthorized } from "../../core/errors.ts";
 import { shortId } from "../../core/ids.ts";
+import { isAttestation } from "../../images/attestations.ts";
 import type { IngestSession } from "../../images/content.ts";
 import type { Document, Image, Layer, NamedImage } from "../../images/image.ts";
 import type { Descriptor, Index } from "../../images/manifest.ts";
@@ -21,6 +21,7 @@ import {
   withDefaultTag,
   withDigest,
 } from "../../images/references.ts";
+import type { LayerForm } from "../../images/transfer/layer-form.ts";
 import { barMessage, Pace } from "../../images/transfer/layer-messages.ts";
 import { FormChanged, Outgoing } from "../../images/transfer/outgoing.ts";
 import { storedImages } from "../../images/transports/stored-source.ts";
@@ -36,7 +37,11 @@ import { registriesOf } from "./registries.ts";
  * @throws InvalidParameter for a reference or platform that is none; NotFound `An image does not exist locally with
  *   the tag: x`; Unauthorized, Unavailable in Docker's words.
  */
-export function push(local: Local, text: string, options: PushOptions = {}): AsyncGenerator<ProgressMessage> {
+export function push(
+  local: Local,
+  text: string,
+  options: PushOptions & { form?: LayerForm } = {},
+): AsyncGenerator<ProgressMessage> {
   return progressOf(async (report, signal) => {
     const reference = parseReference(text);
     if (reference.digest !== undefined) throw new InvalidParameter("cannot push a digest reference");
@@ -54,13 +59,16 @@ export function push(local: Local, text: string, options: PushOptions = {}): Asy
     const repository = registriesOf(local).repository(reference, options.auth);
     for (const name of names) {
       using session = local.content.openSession();
-      const images = storedImages(
+      const stored = storedImages(
         local,
         [canonicalForm(name)],
         platform === undefined ? "all" : [platform],
         session,
       );
-      await pushName({ local, repository, session, name, report, signal }, images, platform !== undefined);
+      // One platform goes by itself; what is attested of it goes with its index.
+      const images = platform === undefined ? stored : stored.filter((image) => !isAttestation(image));
+      const request = { local, repository, session, name, form: options.form, report, signal };
+      await pushName(request, images, platform !== undefined);
     }
   }, options.signal);
 }
@@ -79,6 +87,8 @@ interface Request {
   session: IngestSession;
   /** With a tag. */
   name: Reference;
+  /** What plain layers become; gzip by default. */
+  form: LayerForm | undefined;
   report: Report;
   signal: AbortSignal;
 }
@@ -122,6 +132,7 @@ async function pushImages(
   using outgoing = new Outgoing(local.state, session, {
     compressing: (layer, done, total) => bar(layer, "Compressing", done, total),
     isAnew,
+    ...(request.form === undefined ? {} : { form: request.form }),
     signal,
   });
   const sink = registrySink(repository, {
@@ -133,9 +144,10 @@ async function pushImages(
   });
   const wanted = index?.kind === "single" ? [index.image] : images;
   const prepared: Image[] = [];
-  for (const { image } of wanted) {
-    announce(image, report);
-    prepared.push(await outgoing.prepare(image));
+  for (const { image, ...named } of wanted) {
+    if (!isAttestation(named)) announce(image, report);
+    // An index names manifests byte for byte, with their layers as they are.
+    prepared.push(index?.kind === "index" ? image : await outgoing.prepare(image));
   }
   const there = await alreadyThere(repository, name, index, prepared, signal);
   if (there !== undefined) {

@@ -1,5 +1,6 @@
 /** An image of a registry, as pull wants it: what is here already is not asked for again. */
 import { type Digest, isDigest } from "../../core/ids.ts";
+import { attestationsOf } from "../../images/attestations.ts";
 import type { ContentStore } from "../../images/content.ts";
 import { type Document, type Image, type IndexMember, indexDocument } from "../../images/image.ts";
 import { type Descriptor, type Index, isIndexType, type Platform } from "../../images/manifest.ts";
@@ -16,33 +17,42 @@ export interface RemoteImage {
   readonly index: IndexMember | undefined;
   /** Of the manifest, which the registry gave byte for byte. */
   readonly manifest: Digest;
+  /** What the index lists as statements about it. */
+  readonly attestations: readonly Descriptor[];
 }
 
 /**
  * Follows a name to the image of one platform. The name is resolved once: everything after it is asked for by digest,
  * so that a tag that moves meanwhile mixes nothing.
- * @param isKnown the name leads somewhere here already: then it is only looked whether that has changed.
+ * @param options.isKnown the name leads somewhere here already: then it is only looked whether that has changed.
+ * @param options.found is called when it is known what the name leads to, before a platform of it is chosen.
  */
 export async function remoteImage(
   repository: Repository,
   content: ContentStore,
   reference: Reference,
-  options: { platform: Platform; isKnown: boolean; signal: AbortSignal },
+  options: { platform: Platform; isKnown: boolean; found: () => void; signal: AbortSignal },
 ): Promise<RemoteImage> {
-  const { platform, isKnown, signal } = options;
+  const { platform, isKnown, found, signal } = options;
   const documents = new Map<Digest, RemoteDocument>();
   const cached = withKnownDocuments(repository, content, documents);
   const { digest, tag } = withDefaultTag(reference);
   const name = digest ?? tag ?? "";
   const start = isKnown && digest === undefined ? (await repository.resolve(name, signal)).digest : name;
-  const resolved = await resolveImage(cached, start, platform, signal);
+  const root = await cached.manifest(start, signal);
+  found();
+  const resolved = await resolveImage(cached, root.digest, platform, signal);
   const { manifest, index, descriptor } = resolved;
   const image = await registryImage(cached, manifest, signal);
+  const member = index === undefined ? undefined : memberOf(index, manifest, documents);
+  const lister = member?.path.at(-1)?.value;
   return {
     image,
     descriptor,
     manifest: manifest.digest,
-    index: index === undefined ? undefined : memberOf(index, manifest, documents),
+    index: member,
+    attestations:
+      lister === undefined ? [] : attestationsOf(lister, (subject) => subject === manifest.digest),
   };
 }
 
@@ -53,9 +63,11 @@ function withKnownDocuments(
   documents: Map<Digest, RemoteDocument>,
 ): Pick<Repository, "domain" | "path" | "manifest" | "document" | "blob"> {
   const known = (tagOrDigest: string): RemoteDocument | undefined => {
-    const bytes = isDigest(tagOrDigest) ? content.tryRead(tagOrDigest) : undefined;
-    if (bytes === undefined || !isDigest(tagOrDigest)) return undefined;
-    return { bytes, digest: tagOrDigest, mediaType: manifestTypeOf(bytes, "", tagOrDigest) };
+    if (!isDigest(tagOrDigest)) return undefined;
+    const seen = documents.get(tagOrDigest);
+    if (seen !== undefined) return seen;
+    const bytes = content.tryRead(tagOrDigest);
+    return bytes && { bytes, digest: tagOrDigest, mediaType: manifestTypeOf(bytes, "", tagOrDigest) };
   };
   return {
     domain: repository.domain,

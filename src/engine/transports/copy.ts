@@ -5,22 +5,27 @@
  *     docker-archive:file[:name:tag]  what `docker save` writes
  *     oci-archive:file[:tag]          an OCI image layout in a tar
  *     oci:directory[:tag]             an OCI image layout
+ *     dir:directory                   skopeo's directory form
  *     docker-daemon:name:tag          another engine, through its API
  *     davit:name:tag, name:tag        this engine
  */
+
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { InvalidParameter } from "../../core/errors.ts";
 import { type Digest, shortId } from "../../core/ids.ts";
+import { isAttestation } from "../../images/attestations.ts";
 import type { ImageStores } from "../../images/collect.ts";
 import { type ContentStore, openContent } from "../../images/content.ts";
 import { copy, type ImageSource, type Layer, type NamedImage } from "../../images/image.ts";
 import { chunksOf } from "../../images/layers/byte-source.ts";
+import type { ByteSource } from "../../images/layers/tar-entry.ts";
 import { detectHostPlatform, parsePlatform } from "../../images/platform.ts";
 import { inFormat, isInFormat, type ManifestFormat } from "../../images/transports/convert.ts";
 import type { PlatformChoice } from "../../images/transports/place.ts";
 import type { Registries } from "../../registry/client/index.ts";
 import type { CredentialSource, Engine, ProgressMessage } from "../engine.ts";
+import { storesOf } from "../local/stores.ts";
 import { type PlaceName, parsePlace } from "./places.ts";
 import { type CopySink, openSink } from "./sinks.ts";
 import { openSource } from "./sources.ts";
@@ -63,28 +68,41 @@ export interface CopyResult {
  * not sent. On failure the target shows nothing of it.
  * @throws InvalidParameter for what is no place; NotFound; what the places throw.
  */
-export async function copyImage(request: CopyRequest, places: CopyPlaces): Promise<CopyResult> {
+export async function copyImage(request: CopyRequest, given: CopyPlaces): Promise<CopyResult> {
   const from = parsePlace(request.from);
   const to = parsePlace(request.to);
   const choice: PlatformChoice = request.all
     ? "all"
     : [request.platform ? parsePlatform(request.platform) : detectHostPlatform()];
-  const signal = places.signal ?? new AbortController().signal;
+  const signal = given.signal ?? new AbortController().signal;
   using closing = new DisposableStack();
-  const { local } = places;
-  const content = "stores" in local ? local.stores.content : scratchContent(places.scratch, closing);
+  const here = isLocal(from) || isLocal(to) ? await inProcess(given) : given;
+  const content = "stores" in here.local ? here.local.stores.content : scratchContent(given.scratch, closing);
   const session = closing.use(content.openSession());
   const source = openSource(from, {
-    places,
+    places: here,
     choice,
     isByDefault: !request.all && !request.platform,
     session,
     signal,
     use: (resource) => closing.use(resource),
   });
-  const sink = await openSink(to, { places, from, session, signal });
-  const root = await copy(prepared(source, request, to), watched(sink, places.report));
+  const sink = await openSink(to, { places: here, from, session, signal });
+  const root = await copy(prepared(source, request, to), watched(sink, given.report));
   return { digest: root.descriptor.digest, mediaType: root.descriptor.mediaType };
+}
+
+function isLocal({ kind }: PlaceName): boolean {
+  return kind === "local";
+}
+
+/** This engine by its stores, where it works in this process. */
+async function inProcess(places: CopyPlaces): Promise<CopyPlaces> {
+  const { local } = places;
+  if ("stores" in local) return places;
+  const engine = await local.openEngine();
+  const stores = storesOf(engine);
+  return { ...places, local: stores === undefined ? { openEngine: async () => engine } : { stores } };
 }
 
 /** What the target is to get: an index only when all of it was asked for, and manifests in its format. */
@@ -98,6 +116,8 @@ function prepared(
     async *images() {
       const images: NamedImage[] = [];
       for await (const { index, ...image } of source.images()) {
+        // What is attested goes with its index.
+        if (!all && index !== undefined && isAttestation({ index })) continue;
         images.push(all && index !== undefined ? { ...image, index } : image);
       }
       if (wanted === undefined || (await areAllIn(images, wanted))) {
@@ -141,14 +161,13 @@ function watched(sink: CopySink, report: CopyPlaces["report"]): CopySink {
 const reportStep = 1 << 20;
 
 function watchedLayer(layer: Layer, report: (message: ProgressMessage) => void): Layer {
-  return {
-    ...layer,
-    async *open() {
+  const watching = (open: () => ByteSource) =>
+    async function* () {
       const { digest, size } = await layer.descriptor();
       const id = shortId(digest);
       let current = 0;
       let told = -reportStep;
-      for await (const chunk of chunksOf(layer.open())) {
+      for await (const chunk of chunksOf(open())) {
         if (current - told >= reportStep) {
           told = current;
           report({ status: "Copying", id, progressDetail: { current, total: size } });
@@ -157,7 +176,12 @@ function watchedLayer(layer: Layer, report: (message: ProgressMessage) => void):
         yield chunk;
       }
       report({ status: "Copied", id });
-    },
+    };
+  const { openUnchecked } = layer;
+  return {
+    ...layer,
+    open: watching(() => layer.open()),
+    ...(openUnchecked === undefined ? {} : { openUnchecked: watching(openUnchecked) }),
   };
 }
 

@@ -7,11 +7,12 @@ export type PlaceName =
   | { kind: "docker-archive"; path: string; reference: Reference | undefined; position: number | undefined }
   | { kind: "oci-archive"; path: string; tag: string | undefined }
   | { kind: "oci"; path: string; tag: string | undefined }
+  | { kind: "dir"; path: string }
   | { kind: "daemon"; reference: string }
   | { kind: "local"; reference: string };
 
 /** Transports of skopeo that davit has not: else they would read as names. */
-const unknownTransports = ["dir", "containers-storage", "atomic", "ostree", "sif", "tarball"];
+const unknownTransports = ["containers-storage", "atomic", "ostree", "sif", "tarball"];
 
 /** @throws InvalidParameter */
 export function parsePlace(text: string): PlaceName {
@@ -32,6 +33,8 @@ export function parsePlace(text: string): PlaceName {
       const { path, name } = splitPath(transport, rest);
       return { kind: transport, path, tag: name };
     }
+    case "dir":
+      return { kind: "dir", path: nonEmpty(transport, rest) };
     case "docker-daemon":
       return { kind: "daemon", reference: nonEmpty(transport, rest) };
     case "davit":

@@ -7,8 +7,12 @@ import { verified } from "../../images/transports/verified.ts";
 import type { RemoteDocument, Repository } from "../../registry/client/repository.ts";
 
 /** @param known a document that was fetched already. */
-export function registryPlace(repository: Repository, known: RemoteDocument, signal?: AbortSignal): Place {
-  const documents = new Map<Digest, Uint8Array>([[known.digest, known.bytes]]);
+export function registryPlace(
+  repository: Repository,
+  known: RemoteDocument | undefined,
+  signal?: AbortSignal,
+): Place {
+  const documents = new Map<Digest, Uint8Array>(known === undefined ? [] : [[known.digest, known.bytes]]);
   return {
     document: async (descriptor) => {
       const { digest, mediaType } = descriptor;
@@ -24,10 +28,14 @@ export function registryPlace(repository: Repository, known: RemoteDocument, sig
         throw error;
       }
     },
-    layer: (descriptor) => ({
-      descriptor: async () => descriptor,
-      open: () => verified(repository.blob(descriptor, signal === undefined ? {} : { signal }), descriptor),
-      ingested: undefined,
-    }),
+    layer: (descriptor) => {
+      const openUnchecked = () => repository.blob(descriptor, signal === undefined ? {} : { signal });
+      return {
+        descriptor: async () => descriptor,
+        open: () => verified(openUnchecked(), descriptor),
+        openUnchecked,
+        ingested: undefined,
+      };
+    },
   };
 }

@@ -4,7 +4,8 @@ import { dirname, join } from "node:path";
 import { Conflict, InvalidParameter, NotFound } from "../../core/errors.ts";
 import { type Digest, randomId } from "../../core/ids.ts";
 import { type ArchiveOptions, archiveBytes } from "../../images/archives/archive-writer.ts";
-import type { ImageStores } from "../../images/collect.ts";
+import { isAttestation } from "../../images/attestations.ts";
+import { type ImageStores, repairImages } from "../../images/collect.ts";
 import type { IngestSession } from "../../images/content.ts";
 import { type ImageSink, isRunnable, type NamedImage } from "../../images/image.ts";
 import { localStoreSink } from "../../images/local-store.ts";
@@ -15,6 +16,7 @@ import { collectingSink } from "../../images/transports/collecting.ts";
 import { tagAnnotation } from "../../images/transports/layout-names.ts";
 import { layoutSink } from "../../images/transports/layout-sink.ts";
 import { type Root, rootsOf } from "../../images/transports/roots.ts";
+import { skopeoDirectorySink } from "../../images/transports/skopeo-directory.ts";
 import type { Repository } from "../../registry/client/index.ts";
 import { registrySink } from "../../registry/sink.ts";
 import type { Engine } from "../engine.ts";
@@ -40,6 +42,8 @@ export async function openSink(place: PlaceName, room: SinkRoom): Promise<CopySi
       return rootOf(
         layoutSink(place.path, { signal, ...(place.tag === undefined ? {} : { tag: place.tag }) }),
       );
+    case "dir":
+      return rootOf(skopeoDirectorySink(place.path, { signal }));
     case "oci-archive": {
       const { tag } = place;
       const annotationsOf = () => (tag === undefined ? [] : [tagAnnotation(tag)]);
@@ -59,7 +63,10 @@ export async function openSink(place: PlaceName, room: SinkRoom): Promise<CopySi
       return engineTarget(await places.openDaemon(), targetName(place.reference), signal);
     case "local": {
       const { local } = places;
-      if ("stores" in local) return storeTarget(local.stores, targetName(place.reference), room);
+      if ("stores" in local) {
+        await repairImages(local.stores);
+        return storeTarget(local.stores, targetName(place.reference), room);
+      }
       const engine = await local.openEngine();
       return engineTarget(engine, targetName(place.reference), signal);
     }
@@ -191,9 +198,10 @@ function storeTarget(stores: ImageStores, name: Reference, room: SinkRoom): Copy
   const put: NamedImage[] = [];
   return {
     put: async (image) => {
-      if (image.index !== undefined && !isRunnable(image.image)) return;
+      const isStatement = isAttestation(image);
+      if (image.index !== undefined && !isRunnable(image.image) && !isStatement) return;
       const named = { ...image, names: [name] };
-      put.push(named);
+      if (!isStatement) put.push(named);
       await sink.put(named);
     },
     commit: async () => {

@@ -11,6 +11,7 @@ import { parseIndex } from "../../images/manifest.ts";
 import { canonicalForm, familiarForm, type Reference } from "../../images/references.ts";
 import { chooseEntry, layoutSource } from "../../images/transports/layout.ts";
 import { imagesAt, type PlatformChoice } from "../../images/transports/place.ts";
+import { skopeoDirectorySource } from "../../images/transports/skopeo-directory.ts";
 import { storedImages } from "../../images/transports/stored-source.ts";
 import type { Engine } from "../engine.ts";
 import type { CopyPlaces } from "./copy.ts";
@@ -48,6 +49,8 @@ async function sourceOf(place: PlaceName, room: SourceRoom): Promise<ImageSource
       return room.use(
         layoutSource(place.path, { choice, ...(place.tag === undefined ? {} : { tag: place.tag }) }),
       );
+    case "dir":
+      return room.use(skopeoDirectorySource(place.path, choice));
     case "oci-archive": {
       const archive = await readArchive(session, fileSource(place.path), signal);
       const entry = chooseEntry(parseIndex(archive.read("index.json")), place.tag, place.path);

@@ -2,7 +2,6 @@
  * Images into one archive: an OCI layout, and for Docker a manifest.json beside it. Blobs go out as they are, each
  * once; documents byte for byte.
  */
-
 import type { Digest } from "../../core/ids.ts";
 import type { Image, NamedImage } from "../image.ts";
 import { isFileRange } from "../layers/byte-source.ts";

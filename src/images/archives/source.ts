@@ -11,7 +11,7 @@ import { ociArchive, rootsOf } from "./oci-archive.ts";
 /**
  * An archive that is both Docker's and an OCI layout is taken as Docker's, whose names and parents are the better
  * ones, unless it holds several platforms of an image, which only an index can say.
- * @param choice which platforms of an index. Attestations are among all of them: see `runnable`.
+ * @param choice which platforms of an index. Attestations are among all of them: see `storable`.
  * @throws InvalidParameter for an archive that holds no image.
  */
 export function archiveImages(archive: Archive, choice: PlatformChoice): ImageSource {

@@ -27,6 +27,10 @@ export interface ApplyOptions {
   isAlone?: boolean;
   /** The umask of this thread is 0: modes need not be set again. */
   makesExactModes?: boolean;
+  /** PATH: bzip2 and xz are read too, by the machine's own programs. Not for layers, which have no such form. */
+  searchPath?: string;
+  /** Everything belongs to this one, whatever the archive says. */
+  owner?: { readonly uid: number; readonly gid: number };
 }
 
 export interface AppliedLayer {
@@ -35,6 +39,8 @@ export interface AppliedLayer {
   /** Sum of the sizes of the files, as Docker counts a layer's size. */
   size: number;
   entries: number;
+  /** The newest time that the archive gives anything; nanoseconds since 1970. */
+  newest: bigint;
   /** Bytes of the uncompressed tar. */
   tarSize: number;
   compression: Compression;
@@ -54,7 +60,7 @@ export async function applyLayer(
   options: ApplyOptions = {},
 ): Promise<AppliedLayer> {
   using root = new LayerRoot(target, options);
-  const unpacker = new Unpacker(root, options.limits ?? defaultLayerLimits);
+  const unpacker = new Unpacker(root, options.limits ?? defaultLayerLimits, options.owner);
   const parser = new TarParser(unpacker);
   const isPlain = isPlainFile(source);
   const decompressed = isPlain ? undefined : await decompress(source, options);
@@ -84,6 +90,7 @@ export async function applyLayer(
     diffId: await hash?.digest(),
     size: unpacker.size,
     entries: unpacker.entries,
+    newest: unpacker.newest,
     tarSize: parser.position,
     compression,
     implied: root.implied,

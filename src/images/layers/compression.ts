@@ -1,19 +1,15 @@
 /** Tells how a stream is compressed, by its first bytes, and undoes it. */
-import { pipeline, Readable, type Transform } from "node:stream";
-import {
-  constants,
-  createGunzip,
-  createGzip,
-  createZstdCompress,
-  createZstdDecompress,
-  zstdCompressSync,
-} from "node:zlib";
+import type { Transform } from "node:stream";
 import { InvalidParameter, messageOf } from "../../core/errors.ts";
 import { chunksOf, isFileRange, RangeReader } from "./byte-source.ts";
 import type { ByteSource } from "./tar-entry.ts";
 import { unexpectedEnd } from "./tar-parser.ts";
 
 export type Compression = "none" | "gzip" | "zstd" | "bzip2" | "xz";
+
+// Loaded when something is compressed: these take 3 ms.
+const zlib = (): typeof import("node:zlib") => require("node:zlib");
+const streams = (): typeof import("node:stream") => require("node:stream");
 
 const magics: readonly (readonly [Compression, readonly number[]])[] = [
   ["gzip", [0x1f, 0x8b]],
@@ -46,11 +42,12 @@ export interface DecompressedStream {
 
 /**
  * Detects and decompresses. Members of gzip and frames of zstd that follow each other are one stream.
- * @throws InvalidParameter for bzip2 and xz, which davit does not read.
+ * @param options.searchPath PATH, where programs for bzip2 and xz are looked for; without it they are not read.
+ * @throws InvalidParameter for a compression that is not read; Unavailable for a program that is not here.
  */
 export async function decompress(
   source: ByteSource,
-  options: { signal?: AbortSignal } = {},
+  options: { signal?: AbortSignal; searchPath?: string } = {},
 ): Promise<DecompressedStream> {
   const { start, chunks } = await peek(source, options.signal);
   const compression = detectCompression(start);
@@ -58,10 +55,22 @@ export async function decompress(
     case "none":
       return { compression, stream: chunks };
     case "gzip":
-      return { compression, stream: transform(chunks, createGunzip({ chunkSize: outputChunk }), "gzip") };
+      return {
+        compression,
+        stream: transform(chunks, zlib().createGunzip({ chunkSize: outputChunk }), "gzip"),
+      };
     case "zstd":
       return { compression, stream: unzstd(chunks) };
     default:
+      if (options.searchPath !== undefined) {
+        const { searchPath, signal } = options;
+        const { decompressWithProgram } = await import("./programs.ts");
+        // A file is read by the program itself.
+        if (isFileRange(source)) await chunks.return(undefined);
+        const from = isFileRange(source) ? source : chunks;
+        const how = { searchPath, ...(signal === undefined ? {} : { signal }) };
+        return { compression, stream: decompressWithProgram(compression, from, how) };
+      }
       await chunks.return(undefined);
       throw new InvalidParameter(
         `${compression} compression is not supported: decompress the archive first (${compression} -d), ` +
@@ -109,6 +118,7 @@ async function* transform(
   codec: Transform,
   name: string,
 ): AsyncGenerator<Uint8Array> {
+  const { pipeline, Readable } = streams();
   // A failure reaches the reader of `codec`, which pipeline destroys with it.
   pipeline(Readable.from(source), codec, () => {});
   try {
@@ -133,6 +143,7 @@ function translate(error: unknown, name: string): unknown {
  */
 async function* unzstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const seal = crypto.getRandomValues(Buffer.alloc(32));
+  const { createZstdDecompress, zstdCompressSync } = zlib();
   const sealed = (async function* () {
     yield* source;
     yield zstdCompressSync(seal);
@@ -154,6 +165,7 @@ export function compress(
   compression: "gzip" | "zstd",
   options: { level?: number } = {},
 ): AsyncIterable<Uint8Array> {
+  const { constants, createGzip, createZstdCompress } = zlib();
   const codec =
     compression === "gzip"
       ? createGzip({ level: options.level ?? 6, chunkSize: outputChunk })

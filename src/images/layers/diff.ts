@@ -4,12 +4,12 @@ import { readDirectory } from "../../linux/directories.ts";
 import { isWhiteout, type NodeStatus } from "../../linux/nodes.ts";
 import { closeFile, descriptorPath, openDirectory } from "../../linux/paths.ts";
 import { isDirectory, statusBeneath, type WalkedNode, walkTree } from "../../linux/walk.ts";
-import { getXattr } from "../../linux/xattrs.ts";
+import { getXattr, listXattrs } from "../../linux/xattrs.ts";
 import type { LayerTarget } from "../../storage/snapshotter.ts";
 import { splitPath } from "./entry-name.ts";
 import { OverlayStack } from "./overlay-stack.ts";
 import { gather, type LocalMember, writeLocalTar } from "./tar-writer.ts";
-import { describeNode, HardLinks } from "./tree.ts";
+import { atTime, describeNode, HardLinks, type TreeOptions } from "./tree.ts";
 
 /** `path` is absolute inside the root. */
 export interface TreeChange {
@@ -56,11 +56,16 @@ export function listChanges(target: LayerTarget, options: { signal?: AbortSignal
 }
 
 /** The changes as a layer tar: `.wh.` files for deletions. */
-export function diffTar(
+export function diffTar(target: LayerTarget, options: TreeOptions = {}): AsyncGenerator<Uint8Array> {
+  return gather(writeLocalTar(atTime(diffMembers(target), options.mtime)), options);
+}
+
+/** The same, without a promise for each chunk: for `passOn`. */
+export function diffChunks(
   target: LayerTarget,
-  options: { signal?: AbortSignal } = {},
-): AsyncGenerator<Uint8Array> {
-  return gather(writeLocalTar(diffMembers(target)), options);
+  options: Pick<TreeOptions, "mtime"> = {},
+): Generator<Uint8Array> {
+  return writeLocalTar(atTime(diffMembers(target), options.mtime));
 }
 
 function* diffMembers(target: LayerTarget): Generator<LocalMember> {
@@ -100,7 +105,10 @@ function* overlayChanges(upper: string): Generator<Change> {
 }
 
 function isOpaque(node: WalkedNode): boolean {
-  const value = getXattr(descriptorPath(node.directory, node.name), "trusted.overlay.opaque");
+  const path = descriptorPath(node.directory, node.name);
+  // Hardly any directory has it.
+  if (!listXattrs(path).includes("trusted.overlay.opaque")) return false;
+  const value = getXattr(path, "trusted.overlay.opaque");
   return value !== undefined && Buffer.from(value).toString() === "y";
 }
 

@@ -37,10 +37,15 @@ export class OverlayStack implements Disposable {
 
   /** What the stack has at a clean path; undefined where nothing is, or a whiteout says so. */
   find(path: string): NodeStatus | undefined {
+    return this.locate(path)?.status;
+  }
+
+  /** As `find`, with the open lower directory that it is in. */
+  locate(path: string): { readonly status: NodeStatus; readonly layer: number } | undefined {
     for (const layer of this.#layers) {
       const found = lookUp(layer, path);
       if (found === "hidden") return undefined;
-      if (found !== undefined) return isWhiteout(found) ? undefined : found;
+      if (found !== undefined) return isWhiteout(found) ? undefined : { status: found, layer };
       if (hasOpaqueAncestor(layer, path)) return undefined;
     }
     return undefined;

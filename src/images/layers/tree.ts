@@ -8,6 +8,15 @@ import { gather, type LocalMember, writeLocalTar } from "./tar-writer.ts";
 
 export interface TreeOptions {
   signal?: AbortSignal;
+  /** What all times become; nanoseconds since 1970. */
+  mtime?: bigint;
+}
+
+/** The same members, all of one time. */
+export function* atTime(members: Iterable<LocalMember>, mtime: bigint | undefined): Generator<LocalMember> {
+  for (const member of members) {
+    yield mtime === undefined ? member : { ...member, entry: { ...member.entry, mtime } };
+  }
 }
 
 /**
@@ -15,7 +24,32 @@ export interface TreeOptions {
  * sparse files kept; sockets left out as Docker does. Other file systems mounted below `root` are not entered.
  */
 export function treeTar(root: string, options: TreeOptions = {}): AsyncGenerator<Uint8Array> {
-  return gather(writeLocalTar(treeMembers(root)), options);
+  return gather(writeLocalTar(atTime(treeMembers(root), options.mtime)), options);
+}
+
+/** Several trees in one tar, each below a directory of its own; at the top where that is empty. */
+export function treesTar(
+  trees: readonly { readonly root: string; readonly directory: string }[],
+  options: TreeOptions = {},
+): AsyncGenerator<Uint8Array> {
+  function* members(): Generator<LocalMember> {
+    for (const { root, directory } of trees) {
+      if (directory === "") yield* treeMembers(root);
+      else yield* membersBelow(directory, root);
+    }
+  }
+  return gather(writeLocalTar(members()), options);
+}
+
+function* membersBelow(directory: string, root: string): Generator<LocalMember> {
+  yield { entry: { name: `${directory}/`, type: "directory" } };
+  for (const member of treeMembers(root)) {
+    const { name, type, linkName } = member.entry;
+    const moved = { ...member.entry, name: `${directory}/${name}` };
+    // A hard link names another member of the archive; a symbolic one a path, wherever it leads.
+    const isLink = type === "hard-link" && linkName !== undefined;
+    yield { ...member, entry: isLink ? { ...moved, linkName: `${directory}/${linkName}` } : moved };
+  }
 }
 
 function* treeMembers(root: string): Generator<LocalMember> {

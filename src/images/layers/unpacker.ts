@@ -43,16 +43,21 @@ const smallestHole = 4096;
 export class Unpacker implements TarSink {
   readonly #root: LayerRoot;
   readonly #limits: LayerLimits;
+  readonly #owner: { readonly uid: number; readonly gid: number } | undefined;
   readonly #space: SpaceWatch;
   #entry: TarEntry | undefined;
   #file = -1;
   #fileEnd = 0;
   entries = 0;
   size = 0;
+  /** Of the entries' times; nanoseconds since 1970. */
+  newest = 0n;
 
-  constructor(root: LayerRoot, limits: LayerLimits) {
+  /** @param owner of everything, whatever the archive says */
+  constructor(root: LayerRoot, limits: LayerLimits, owner?: { readonly uid: number; readonly gid: number }) {
     this.#root = root;
     this.#limits = limits;
+    this.#owner = owner;
     this.#space = new SpaceWatch(root.fd);
   }
 
@@ -64,6 +69,8 @@ export class Unpacker implements TarSink {
 
   entry(entry: TarEntry): void {
     this.entries += 1;
+    if (entry.mtime > this.newest) this.newest = entry.mtime;
+    if (this.#owner !== undefined) Object.assign(entry, this.#owner);
     // As Docker counts: a symlink is as long as its target.
     this.size += entry.type === "symlink" ? Buffer.byteLength(entry.linkName) : entry.size;
     if (this.entries > this.#limits.entries) {

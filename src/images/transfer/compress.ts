@@ -1,6 +1,6 @@
 /**
- * Compresses a plain layer for its way to a registry: gzip, in members of a megabyte each, which every reader takes as
- * one stream. The same bytes and the same davit give the same result.
+ * Compresses a plain layer for its way out: in gzip members of a megabyte each or zstd frames of eight, which every
+ * reader takes as one stream. The same bytes and the same davit give the same result.
  */
 import { constants } from "node:os";
 import { linuxError } from "../../linux/libc.ts";
@@ -10,17 +10,21 @@ import { RangeReader } from "../layers/byte-source.ts";
 import { SpaceWatch } from "../layers/space.ts";
 import type { CompressedBlob, CompressJob } from "./messages.ts";
 
-const memberSize = 1 << 20;
-/** The fastest: what it makes is smaller than what zlib's fastest makes, in as little time. */
-const level = 1;
-const membersBetweenTurns = 4;
+/** Parts of a layer that begin at multiples of this come to the same bytes as the whole does. */
+export const partAlignment = 8 << 20;
+/** Bytes that are compressed at once, and do not refer to those before. */
+const memberSizes = { gzip: 1 << 20, zstd: 8 << 20 };
+/** The fastest of gzip: what it makes is smaller than what zlib's fastest makes, in as little time. Zstd's own default. */
+const defaultLevels = { gzip: 1, zstd: 3 } as const;
+const bytesBetweenTurns = 4 << 20;
 
 /** @throws LinuxError, also ENOSPC before the file system is full. */
 export async function compressLayer(
-  { path, output }: CompressJob,
+  { path, part, output, compression, level = defaultLevels[compression] }: CompressJob,
   { signal, taken }: { signal: AbortSignal; taken: (bytes: number) => void },
 ): Promise<CompressedBlob> {
-  using reader = new RangeReader({ path });
+  using reader = new RangeReader({ path, ...part });
+  const start = reader.position;
   const fd = openAt(
     atCurrentDirectory,
     output,
@@ -30,19 +34,20 @@ export async function compressLayer(
   try {
     const hash = new Bun.CryptoHasher("sha256");
     const space = new SpaceWatch(fd);
-    const buffer = new Uint8Array(memberSize);
+    const buffer = new Uint8Array(Math.min(memberSizes[compression], Math.max(1, reader.end - start)));
     let size = 0;
-    for (let members = 1; ; members += 1) {
+    for (let turn = start + bytesBetweenTurns; ; ) {
       const plain = reader.read(buffer);
       // An empty layer has one member, too: no bytes at all would be no gzip.
       if (plain.length === 0 && size > 0) break;
-      const member = Bun.gzipSync(new Uint8Array(plain), { level, library: "libdeflate" });
+      const member = compressMember(plain, compression, level);
       space.addBytes(member.length, output);
       writeAt(fd, member, size, output);
       hash.update(member);
       size += member.length;
-      if (members % membersBetweenTurns === 0) {
-        taken(reader.position);
+      if (reader.position >= turn) {
+        turn = reader.position + bytesBetweenTurns;
+        taken(reader.position - start);
         await Bun.sleep(0);
         signal.throwIfAborted();
       }
@@ -52,4 +57,13 @@ export async function compressLayer(
   } finally {
     closeFile(fd);
   }
+}
+
+const gzipLevels = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] as const;
+
+function compressMember(plain: Uint8Array, compression: "gzip" | "zstd", level: number): Uint8Array {
+  const bytes = new Uint8Array(plain);
+  // Zstd knows no level 0.
+  if (compression === "zstd") return Bun.zstdCompressSync(bytes, { level: Math.max(1, level) });
+  return Bun.gzipSync(bytes, { level: gzipLevels[level] ?? defaultLevels.gzip, library: "libdeflate" });
 }

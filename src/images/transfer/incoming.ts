@@ -20,6 +20,7 @@ import { LayerPool, smallLayer } from "./layer-pool.ts";
 import { Limit } from "./limit.ts";
 import { forgetPartial } from "./partial.ts";
 import { Place, type PlaceRooms } from "./place.ts";
+import { checkDigest, rehashed } from "./stored-blob.ts";
 import type { ComingLayer, LayerEvent, LayerWatch } from "./watch.ts";
 
 export interface IncomingOptions {
@@ -164,8 +165,11 @@ export class Incoming implements Disposable {
     }
     if (plan.blob !== undefined) {
       try {
+        const { descriptor } = coming;
+        const blob = descriptor === undefined ? plan.blob : rehashed(plan.blob, signal);
         // What an archive brings that is here already is only looked at.
-        await this.#unpackWhole(coming, plan.blob, parent, signal, plan.isInPlace ? silent : tell);
+        await this.#unpackWhole(coming, blob, parent, signal, plan.isInPlace ? silent : tell);
+        if (descriptor !== undefined) await checkDigest(blob, descriptor.digest);
         return plan.blob;
       } catch (error) {
         if (!(await this.#isDamaged(plan.blob, coming, error, signal))) throw error;
@@ -341,7 +345,8 @@ async function describe(layer: Layer | undefined, chainId: ChainId, position: nu
 function streamOf(layer: Layer): OpenBlob {
   return async function* (offset, signal) {
     let position = 0;
-    const source = layer.open();
+    // Hashed by who fetches it.
+    const source = layer.openUnchecked?.() ?? layer.open();
     for await (const chunk of isFileRange(source) ? chunksOf(source, signal) : source) {
       const skipped = Math.min(chunk.byteLength, Math.max(0, offset - position));
       position += chunk.byteLength;

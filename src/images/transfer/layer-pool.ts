@@ -36,8 +36,18 @@ interface Job {
 
 export class LayerPool implements Disposable {
   readonly #seats: Seat[] = [];
-  readonly #limit = Math.max(1, Math.min(availableParallelism() - 1, mostThreads));
+  readonly #limit: number;
   #jobs = 0;
+
+  /** Threads at most. */
+  get threads(): number {
+    return this.#limit;
+  }
+
+  /** @param threads at most; by default as many as are worth while beside a leader that works itself. */
+  constructor(threads = Math.min(availableParallelism() - 1, mostThreads)) {
+    this.#limit = Math.max(1, threads);
+  }
 
   /**
    * Begins to unpack a file of which `written` bytes are there.

@@ -11,10 +11,15 @@ export interface UnpackJob {
   readonly isAlone: boolean;
 }
 
-/** A plain layer to compress into a new file. */
+/** A plain layer, or a part of one, to compress into a new file. */
 export interface CompressJob {
   readonly path: string;
+  /** The whole file where absent; bytes. */
+  readonly part?: { readonly offset: number; readonly length: number };
   readonly output: string;
+  readonly compression: "gzip" | "zstd";
+  /** Undefined for the fastest. */
+  readonly level: number | undefined;
 }
 
 /** All jobs and answers name the job by a number that the leader chose. */

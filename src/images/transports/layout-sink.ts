@@ -2,38 +2,23 @@
  * An OCI image layout in a directory as a sink of images. Blobs are written aside first; they get their names, and
  * index.json its new entries, only when all of them are there. Several writers may work on one layout at a time.
  */
-
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasErrno, InvalidParameter } from "../../core/errors.ts";
-import { type Digest, randomId } from "../../core/ids.ts";
-import { currentBootId } from "../../linux/boot.ts";
-import { namesIn } from "../../linux/directories.ts";
-import { syncFileSystem } from "../../linux/disks.ts";
+import { faultPoint } from "../../core/fault.ts";
+import type { Digest } from "../../core/ids.ts";
 import { closeLockFile, tryLock } from "../../linux/flock.ts";
 import { openDirectory } from "../../linux/paths.ts";
-import { isAlive, startTimeOf } from "../../linux/processes.ts";
 import { layoutIndex } from "../archives/archive-writer.ts";
-import type { ImageSink, NamedImage } from "../image.ts";
+import type { ImageSink, Layer, NamedImage } from "../image.ts";
 import { parseJson } from "../json.ts";
-import { chunksOf } from "../layers/byte-source.ts";
 import { largestDocument, mediaTypes } from "../manifest.ts";
 import { blobName } from "../oci-layout.ts";
+import { syncFile, writeLayers } from "./blob-directory.ts";
 import { collectingSink } from "./collecting.ts";
 import { tagAnnotation } from "./layout-names.ts";
 import { documentsOf, type Root, rootsOf } from "./roots.ts";
-import { verified } from "./verified.ts";
+import { removeDeadStaging, stagingName } from "./staging.ts";
 
 export interface LayoutSinkOptions {
   /** The entry's `org.opencontainers.image.ref.name`; another that has it loses its entry. */
@@ -57,30 +42,15 @@ async function writeLayout(
   mkdirSync(staging, { mode: 0o700 });
   try {
     const staged = await stage(directory, staging, images, signal);
+    faultPoint("layout:staged");
     const roots = await rootsOf(images);
     for (const digest of staged) renameSync(join(staging, digest.slice(7)), blobPath(directory, digest));
-    syncFileSystem(directory);
+    await syncFile(join(directory, "blobs", "sha256"));
     using _lock = await lockLayout(directory, signal);
     addEntries(directory, roots, tag);
     return roots;
   } finally {
     rmSync(staging, { recursive: true, force: true });
-  }
-}
-
-/** Says whose it is, so that the next writer on this machine can tell whether it is still wanted. */
-function stagingName(): string {
-  return `.davit-${currentBootId()}.${process.pid}.${startTimeOf(process.pid) ?? 0}.${randomId().slice(0, 8)}`;
-}
-
-/** What a killed writer left. Other machines' stay: nobody here knows whether their writers live. */
-function removeDeadStaging(directory: string): void {
-  const own = `.davit-${currentBootId()}.`;
-  for (const name of namesIn(directory)) {
-    if (!name.startsWith(own)) continue;
-    const [pid, startTime] = name.slice(own.length).split(".").map(Number);
-    if (pid !== undefined && startTime !== undefined && isAlive(pid, startTime)) continue;
-    rmSync(join(directory, name), { recursive: true, force: true });
   }
 }
 
@@ -104,32 +74,19 @@ async function stage(
   const staged = new Set<Digest>();
   const isMissing = (digest: Digest, size: number) =>
     !staged.has(digest) && !isThere(blobPath(directory, digest), size);
-  for (const { image } of images) {
-    for (const layer of image.layers) {
-      const descriptor = await layer.descriptor();
-      if (!isMissing(descriptor.digest, descriptor.size)) continue;
-      const content = verified(chunksOf(layer.open(), signal), descriptor);
-      await writeBlob(join(staging, descriptor.digest.slice(7)), content);
-      staged.add(descriptor.digest);
-    }
+  const layers = new Map<Digest, Layer>();
+  for (const layer of images.flatMap(({ image }) => image.layers)) {
+    const { digest, size } = await layer.descriptor();
+    if (isMissing(digest, size)) layers.set(digest, layer);
   }
+  await writeLayers(staging, layers, (digest) => digest.slice(7), signal);
+  for (const digest of layers.keys()) staged.add(digest);
   for (const { digest, bytes } of await documentsOf(images)) {
     if (!isMissing(digest, bytes.byteLength)) continue;
-    writeFileSync(join(staging, digest.slice(7)), bytes, { mode: 0o644 });
+    writeFileSync(join(staging, digest.slice(7)), bytes, { mode: 0o644, flush: true });
     staged.add(digest);
   }
   return staged;
-}
-
-async function writeBlob(path: string, content: AsyncIterable<Uint8Array>): Promise<void> {
-  const fd = openSync(path, "wx", 0o644);
-  try {
-    for await (const chunk of content) {
-      for (let start = 0; start < chunk.byteLength; ) start += writeSync(fd, chunk, start);
-    }
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** Under the layout's lock: reads index.json anew, so that no other writer's entry is lost. */

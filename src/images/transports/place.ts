@@ -4,6 +4,7 @@
  */
 import { InvalidParameter, NotFound } from "../../core/errors.ts";
 import type { DiffId, Digest } from "../../core/ids.ts";
+import { attestationsOf } from "../attestations.ts";
 import {
   checkLayerCount,
   configDocument,
@@ -26,16 +27,16 @@ import {
   mediaTypes,
   type Platform,
 } from "../manifest.ts";
-import { formatPlatform, matchPlatform } from "../platform.ts";
+import { familiarPlatform, formatPlatform, matchPlatform } from "../platform.ts";
 
 export interface Place {
   /** A manifest, index or config: its bytes, which `imagesAt` checks; undefined when it is not there. */
   document(descriptor: Descriptor): Promise<Uint8Array | undefined>;
   /** A layer's blob; undefined when it is known not to be there. Who reads its bytes finds them checked. */
-  layer(descriptor: Descriptor): Pick<Layer, "open" | "ingested" | "descriptor"> | undefined;
+  layer(descriptor: Descriptor): Omit<Layer, "diffId"> | undefined;
 }
 
-/** All that an index lists, attestations and artifacts too; or the best match for each platform. */
+/** All that an index lists, attestations and artifacts too; or the best match for each platform, with its attestations. */
 export type PlatformChoice = "all" | readonly Platform[];
 
 /** As containerd and registries: deeper nesting is a mistake or an attack. */
@@ -61,7 +62,8 @@ export async function* imagesAt(
   const members = new Map<Digest, IndexMember>();
   await collectMembers(place, root, [], members);
   let found = 0;
-  for (const member of choice === "all" ? members.values() : chosen([...members.values()], choice)) {
+  const wanted = choice === "all" ? new Set(members.values()) : chosen([...members.values()], choice);
+  for (const member of wanted) {
     const image = await imageOfManifest(place, member.descriptor);
     if (image === undefined) {
       if (choice === "all") continue;
@@ -71,10 +73,28 @@ export async function* imagesAt(
     yield { image, index: member };
   }
   if (found === 0) throw new NotFound(`index ${root.digest}: none of its manifests is here`);
+  if (choice !== "all") yield* attestationsAt(place, wanted, members);
+}
+
+/** What is attested of the chosen members, as far as it is there. */
+async function* attestationsAt(
+  place: Place,
+  chosenMembers: ReadonlySet<IndexMember>,
+  members: ReadonlyMap<Digest, IndexMember>,
+): AsyncGenerator<Pick<NamedImage, "image" | "index">> {
+  const subjects = new Set([...chosenMembers].map(({ descriptor }) => descriptor.digest));
+  const indexes = new Set([...chosenMembers].map(({ path }) => path.at(-1) ?? path[0]));
+  for (const { value } of indexes) {
+    for (const { digest } of attestationsOf(value, (subject) => subjects.has(subject))) {
+      const member = members.get(digest);
+      const image = member === undefined ? undefined : await imageOfManifest(place, member.descriptor);
+      if (member !== undefined && image !== undefined) yield { image, index: member };
+    }
+  }
 }
 
 /** The image of a manifest; undefined when the manifest, its config or one of its layers is not there. */
-async function imageOfManifest(place: Place, descriptor: Descriptor): Promise<Image | undefined> {
+export async function imageOfManifest(place: Place, descriptor: Descriptor): Promise<Image | undefined> {
   if (!isManifestType(descriptor.mediaType)) {
     throw new InvalidParameter(`unsupported manifest format: ${descriptor.mediaType || "none"}`);
   }
@@ -94,9 +114,7 @@ async function imageOfManifest(place: Place, descriptor: Descriptor): Promise<Im
       : config.document.value.rootfs.diff_ids;
   const layers = blobs.flatMap((blob, position): Layer[] => {
     const diffId = diffIds[position];
-    return blob === undefined || diffId === undefined
-      ? []
-      : [{ diffId, descriptor: blob.descriptor, open: blob.open, ingested: blob.ingested }];
+    return blob === undefined || diffId === undefined ? [] : [{ diffId, ...blob }];
   });
   return {
     ...(config.isArtifact ? { isArtifact: true } : {}),
@@ -118,7 +136,8 @@ const configTypes = new Set<string>([
   "",
 ]);
 
-function readConfig(
+/** An image's config, or that of an artifact, of which nothing is read. @throws InvalidParameter */
+export function readConfig(
   manifest: Manifest,
   bytes: Uint8Array,
 ): { document: Document<ImageConfig>; isArtifact: boolean } {
@@ -189,7 +208,7 @@ function chosen(members: readonly IndexMember[], platforms: readonly Platform[])
 }
 
 function noMatch(platform: Platform | undefined): NotFound {
-  const shown = platform === undefined ? "unknown" : formatPlatform(platform);
+  const shown = platform === undefined ? "unknown" : formatPlatform(familiarPlatform(platform));
   return new NotFound(`no matching manifest for ${shown} in the manifest list entries`);
 }
 

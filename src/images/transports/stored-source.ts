@@ -1,9 +1,18 @@
 /** The local store as a source of images. */
 import { NotFound } from "../../core/errors.ts";
-import type { Digest } from "../../core/ids.ts";
+import type { DiffId, Digest } from "../../core/ids.ts";
 import type { State } from "../../state/state.ts";
+import { type HeldAttestation, heldAttestations } from "../attestations.ts";
 import type { ContentStore, IngestSession } from "../content.ts";
-import { type IndexMember, indexDocument, type Layer, type NamedImage } from "../image.ts";
+import {
+  type Image,
+  type IndexMember,
+  indexDocument,
+  type Layer,
+  manifestDocument,
+  type NamedImage,
+} from "../image.ts";
+import { indexTree } from "../index-tree.ts";
 import { type Platform, parseManifest } from "../manifest.ts";
 import { allImages, type ImageRecord } from "../records.ts";
 import {
@@ -15,6 +24,7 @@ import {
   withDefaultTag,
 } from "../references.ts";
 import { allPlatformsOf, type ChosenImage, imageFor } from "../variants.ts";
+import { readConfig } from "./place.ts";
 import { storedDescriptor, storedImage } from "./stored-image.ts";
 
 interface Stores {
@@ -40,14 +50,58 @@ export function storedImages(
   for (const reference of references) {
     const names = tagsOfRepository(stores.state, reference) ?? [reference];
     for (const name of names) {
-      for (const chosen of choose(stores, name, choice)) {
+      const all = choose(stores, name, choice);
+      for (const chosen of all) {
         const key = `${chosen.index ?? ""} ${chosen.manifest}`;
         const known = images.get(key) ?? namedImage(stores, chosen, session);
         images.set(key, { ...known, names: [...known.names, ...nameFor(name, chosen.record, known)] });
       }
+      for (const [key, statement] of statementsOf(stores, all, images, session)) images.set(key, statement);
     }
   }
   return [...images.values()];
+}
+
+/** What is attested of images that an index leads to, under the names that they have. */
+function* statementsOf(
+  { content }: Stores,
+  chosen: readonly ChosenImage[],
+  images: ReadonlyMap<string, NamedImage>,
+  session: IngestSession,
+): Generator<[key: string, NamedImage]> {
+  const subjects = new Set(chosen.map(({ manifest }) => manifest));
+  for (const index of new Set(chosen.flatMap((image) => image.index ?? []))) {
+    const names = images.get(`${index} ${chosen[0]?.manifest ?? ""}`)?.names ?? [];
+    const outermost = indexDocument(content.read(index));
+    for (const inner of indexTree(content, index).documents.values()) {
+      for (const held of heldAttestations(content, inner, (digest) => subjects.has(digest))) {
+        const { descriptor } = held;
+        const member = { path: [outermost] as const, descriptor };
+        const image = storedAttestation(content, held, session);
+        yield [`${index} ${descriptor.digest}`, { image, names, parent: undefined, index: member }];
+      }
+    }
+  }
+}
+
+function storedAttestation(
+  content: ContentStore,
+  { descriptor, manifest }: HeldAttestation,
+  session: IngestSession,
+): Image {
+  const document = manifestDocument(content.read(descriptor.digest));
+  const { document: config, isArtifact } = readConfig(manifest, content.read(manifest.config.digest));
+  const layers = manifest.layers.map((layer): Layer => {
+    const blob = session.hold(layer.digest);
+    if (blob === undefined) throw new NotFound(`content digest ${layer.digest}: not found`);
+    return {
+      diffId: layer.digest as DiffId,
+      descriptor: async () => layer,
+      open: () => ({ path: blob.path }),
+      ingested: blob,
+    };
+  });
+  return { ...(isArtifact ? { isArtifact } : {}), config, layers, manifest: async () => document };
 }
 
 function choose(stores: Stores, name: string, choice: StoredChoice): ChosenImage[] {
