@@ -3,7 +3,7 @@
  * The only file that reads this process's arguments, environment and identity.
  */
 import { readFileSync, writeSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { type EngineChoice, globalFlags, runCli } from "./cli/cli.ts";
 import { CommandError } from "./cli/command.ts";
 import { parseFlags } from "./cli/flags/parse.ts";
@@ -61,6 +61,7 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
     const apiVersion = process.env.DOCKER_API_VERSION;
     return await openRemoteEngine(host, {
       ...(apiVersion ? { apiVersion } : {}),
+      ...(process.env.TMPDIR ? { scratch: process.env.TMPDIR } : {}),
       ...(host.startsWith("tcp://") ? tlsOptions() : {}),
     });
   }
@@ -93,6 +94,13 @@ function tlsOptions() {
   return { tls: { ca: read("ca.pem"), cert: read("cert.pem"), key: read("key.pem") } };
 }
 
+/** The executable goes by the name of `buildah` too, and is one then. */
+async function givenWords(words: string[]): Promise<string[]> {
+  if (basename(process.argv0) !== "buildah" || words.includes("internal")) return words;
+  const { wordsOfBuildah } = await import("./cli/working/as-buildah.ts");
+  return wordsOfBuildah(words);
+}
+
 async function main(words: readonly string[]): Promise<number> {
   armFault(process.env.DAVIT_FAULT);
   if (words.includes("internal")) {
@@ -107,10 +115,12 @@ async function main(words: readonly string[]): Promise<number> {
   return await runCli(words, { program, version, io: processIo(), openEngine });
 }
 
-main(process.argv.slice(2)).then(
-  (status) => exitNow(status),
-  (error) => {
-    writeSync(2, `${program}: ${messageOf(error)}\n`);
-    exitNow(1);
-  },
-);
+givenWords(process.argv.slice(2))
+  .then(main)
+  .then(
+    (status) => exitNow(status),
+    (error) => {
+      writeSync(2, `${program}: ${messageOf(error)}\n`);
+      exitNow(1);
+    },
+  );

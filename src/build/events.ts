@@ -11,10 +11,22 @@ export interface BuildWarning {
   readonly excerpt?: string;
 }
 
-/** What came out. */
-export interface BuildResult {
+/** What came out for one platform. */
+export interface BuiltImage {
+  /** `os/arch[/variant]`. */
+  readonly platform: string;
   readonly imageId: string;
   readonly manifestDigest: string;
+}
+
+/** What came out. */
+export interface BuildResult {
+  /** The image that the names stand for here: this machine's platform where it was built, else the first. */
+  readonly imageId: string;
+  /** What the names lead to: the manifest, or the index of several. */
+  readonly manifestDigest: string;
+  /** In the order of the request's platforms. */
+  readonly images: readonly BuiltImage[];
   /** Familiar: `app:latest`. */
   readonly names: readonly string[];
 }

@@ -13,6 +13,7 @@ import type { Filters } from "../core/filters.ts";
 import type * as api from "../core/objects.ts";
 import type { AttachedStreams, OutputFrame } from "../core/streams.ts";
 import type { Builds } from "./build.ts";
+import type { WorkingContainers } from "./working.ts";
 
 export type { Filters } from "../core/filters.ts";
 export type { AttachedStreams, OutputFrame } from "../core/streams.ts";
@@ -26,6 +27,8 @@ export interface Engine {
   readonly system: System;
   /** Absent where the engine cannot build; see `buildsOf`. */
   readonly builds?: Builds;
+  /** Absent where the engine has none; see `workingContainersOf`. */
+  readonly working?: WorkingContainers;
   /** Frees files and sockets. Containers go on. */
   close(): Promise<void>;
 }
@@ -186,7 +189,8 @@ export interface ListImagesOptions {
 
 export interface Images {
   list(options?: ListImagesOptions): Promise<api.ImageSummary[]>;
-  inspect(reference: string, options?: { platform?: string }): Promise<api.ImageInspect>;
+  /** Of a name with several platforms one, or with `manifests` what is known of all. */
+  inspect(reference: string, options?: { platform?: string; manifests?: boolean }): Promise<api.ImageInspect>;
   history(reference: string, options?: { platform?: string }): Promise<api.ImageHistoryItem[]>;
   /**
    * Fetches a name from its registry. Messages are Docker's: one `status` with an `id` for each layer, then

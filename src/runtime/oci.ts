@@ -11,7 +11,28 @@ export interface RuntimeSpec {
   domainname?: string;
   mounts: MountSpec[];
   annotations?: Record<string, string>;
+  hooks?: Partial<Record<HookName, HookSpec[]>>;
   linux: LinuxSpec;
+}
+
+/** OCI runtime-spec, config.md#posix-platform-hooks. */
+export const hookNames = [
+  "prestart",
+  "createRuntime",
+  "createContainer",
+  "startContainer",
+  "poststart",
+  "poststop",
+] as const;
+export type HookName = (typeof hookNames)[number];
+
+/** A program of the host that the runtime runs at a point of a container's life. */
+export interface HookSpec {
+  path: string;
+  args?: string[];
+  env?: string[];
+  /** Seconds. */
+  timeout?: number;
 }
 
 export interface ProcessSpec {

@@ -218,6 +218,15 @@ describe("RUN", () => {
     expect(messageOf(error)).toContain("no such file or directory");
   });
 
+  test("may open its output and its errors by name, also as another user", async () => {
+    const { output } = await workshop.build({
+      Dockerfile: `${base}USER 1000
+RUN echo into the output >/dev/stdout && echo into the errors >/dev/stderr && echo at the end >>/dev/stderr
+`,
+    });
+    for (const line of ["into the output", "into the errors", "at the end"]) expect(output).toContain(line);
+  });
+
   test("leaves nothing of its mounts, hosts or resolver in the layer", async () => {
     await workshop.build(
       { Dockerfile: `${base}RUN --mount=type=tmpfs,target=/new/place true\n` },
@@ -362,7 +371,7 @@ describe("COPY and ADD", () => {
       { names: ["owned"] },
     );
     expect(await workshop.run("owned", "stat", "-c", "%u:%g %a", "/a", "/new/dir/a", "/new/dir")).toBe(
-      "77:99 700\n5:5 640\n5:5 755",
+      "77:99 700\n5:5 640\n5:5 640",
     );
   });
 

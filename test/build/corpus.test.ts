@@ -1,13 +1,21 @@
 /** The corpus: each Dockerfile in it is good, and together they cover the reference. */
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { lstatSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseDockerfile } from "../../src/build/dockerfile/parse.ts";
 import { instructionKinds } from "../../src/build/dockerfile/statements.ts";
+import { buildsOf, prepareContext } from "./corpus-cases.ts";
 import { instructionsOf } from "./shapes.ts";
 import { corpusFiles, planned } from "./support.ts";
 
 const files = corpusFiles();
+
+function temporaryContext(name: string): Disposable & { path: string } {
+  const path = mkdtempSync(join(tmpdir(), "davit-test-corpus-"));
+  prepareContext(name, path);
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
 
 /** Flags of the Dockerfile reference, `instruction --flag`. */
 const flags = [
@@ -28,12 +36,15 @@ describe.each(files)("$name", ({ name, text }) => {
     expect(target.steps.length + target.image.history.length).toBeGreaterThanOrEqual(0);
   });
 
-  test("has in its context what it copies", () => {
+  const mayLack = buildsOf(name).some(({ failure }) => failure !== undefined);
+  test.skipIf(mayLack)("has in its context what it copies", () => {
+    using scratch = temporaryContext(name);
     for (const instruction of instructionsOf(parseDockerfile(text))) {
       if (instruction.kind !== "copy" || instruction.from !== "" || instruction.link) continue;
       for (const { text: source } of instruction.sources) {
         if (/[*?[$\\"]/.test(source)) continue;
-        expect(existsSync(join(import.meta.dir, "corpus", name, source)), `${name}: ${source}`).toBe(true);
+        const path = join(scratch.path, join("/", source));
+        expect(lstatSync(path, { throwIfNoEntry: false }), `${name}: ${source}`).toBeDefined();
       }
     }
   });

@@ -1,12 +1,18 @@
-/** The same Dockerfiles built with Docker's own BuildKit: files, config and history have to be the same. */
+/**
+ * Dockerfiles built with Docker's own BuildKit: files, config and history have to be the same. For machines where
+ * current BuildKit cannot be built: elsewhere `corpus-oracle.test.ts` says more.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { Engine } from "../../src/engine/engine.ts";
 import { type Dockerd, missingForDockerd, startDockerd } from "../harness/dockerd.ts";
+import { buildBuildKit } from "./buildkit.ts";
 import { type Files, openWorkshop, type Workshop } from "./workshop.ts";
 
 const docker = "/usr/bin/docker";
+const newer = "program" in buildBuildKit() ? "the whole corpus is compared with a newer one" : undefined;
 const missing =
+  newer ??
   missingForDockerd() ??
   ((await Bun.file(docker).exists()) ? undefined : `not installed: ${docker} (Debian: docker.io)`);
 if (missing !== undefined) console.warn(`SKIPPED: comparison with Docker's BuildKit: ${missing}`);
@@ -44,7 +50,7 @@ const cases: Record<string, string> = {
   "copy to relative places": `${base}WORKDIR /w\nCOPY a.txt .\nCOPY a.txt b\nCOPY dir ./c\n`,
   "add unpacks": `${base}ADD stuff.tar /un\nADD a.txt /plain\nCOPY stuff.tar /kept/\n`,
   "copy between stages": `${base.trim()} AS one\nRUN mkdir /o && echo 1 > /o/f && chown 9:8 /o/f && chmod 600 /o/f && ln /o/f /o/hard\nFROM davit-busybox:latest\nCOPY --from=one /o /p\nCOPY --from=one /o/f /f\nCOPY --from=0 /o/f /g/\n`,
-  "run removes and replaces": `${base}RUN mkdir /m && touch /m/a /m/b\nRUN rm /m/a && rm -rf /home && mkdir /home && echo x > /etc/passwd\nRUN rm -rf /m && echo file > /m\n`,
+  "run removes and replaces": `${base}RUN mkdir /m && touch /m/a /m/b\nRUN rm /m/a && rm -rf /home && echo x > /etc/passwd\nRUN rm -rf /m && echo file > /m\n`,
   "run keeps nothing of its own": `${base}RUN true\nRUN ls /dev /proc > /dev/null\n`,
   scratch: `FROM scratch\nCOPY a.txt /a\nCMD ["/a"]\n`,
   arguments: `ARG TAG=latest\nFROM davit-busybox:$TAG\nARG WHO=me\nARG NONE\nENV WHO2=$WHO\nRUN echo $WHO > /who\n`,

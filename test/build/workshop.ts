@@ -47,7 +47,7 @@ export async function openWorkshop(): Promise<Workshop> {
       const built = await workshop.tryBuild(files, request);
       if (built.error !== undefined) throw built.error;
       const { result } = built;
-      return { ...built, result: result ?? { imageId: "", manifestDigest: "", names: [] } };
+      return { ...built, result: result ?? { imageId: "", manifestDigest: "", names: [], images: [] } };
     },
     run: (image, ...command) => davit.output(["run", "--rm", "--network", "none", image, ...command]),
     [Symbol.asyncDispose]: () => davit[Symbol.asyncDispose](),

@@ -31,20 +31,6 @@ while read -r _; do :; done
 # The first process of the PID namespace dies with unshare, and all others with it.
 kill -9 "$daemon" 2>/dev/null
 wait "$daemon" 2>/dev/null
-tries=0
-while [ $tries -lt 100 ]; do
-  left=
-  for top in /sys/fs/cgroup/*"$cgroup" /sys/fs/cgroup"$cgroup"; do
-    [ -d "$top" ] || continue
-    # A paused process does not die before it is thawed.
-    find "$top" -name freezer.state -exec sh -c 'echo THAWED >"$1"' sh {} \; 2>/dev/null
-    find "$top" -name cgroup.freeze -exec sh -c 'echo 0 >"$1"' sh {} \; 2>/dev/null
-    find "$top" -depth -type d -exec rmdir {} \; 2>/dev/null
-    [ -d "$top" ] && left=yes
-  done
-  [ -z "$left" ] && rm -rf "$root" && exit 0
-  tries=$((tries + 1))
-  sleep 0.1
-done
-echo "dockerd-supervisor: $root or its cgroups could not be removed" >&2
-exit 1
+# shellcheck source=daemon-remains.sh
+. "$(dirname "$0")/daemon-remains.sh"
+remove_remains "$root" "$cgroup"

@@ -17,11 +17,13 @@ export interface ResultRecord {
   readonly diffId: DiffId | undefined;
   /** Newest time of its files; nanoseconds since 1970. */
   readonly fileTime: bigint;
+  readonly description: string;
 }
 
 interface Row {
   id: string;
   key: string;
+  description: string;
   snapshot: string;
   diff_id: DiffId | null;
   file_time: string;
@@ -37,7 +39,7 @@ export function useResult(state: State, key: string, boot: string): ResultRecord
       `UPDATE build_results SET used_at = ?2, uses = uses + 1
          WHERE (key = ?1 OR (key IS NOT NULL AND id = (SELECT result_id FROM build_aliases WHERE key = ?1)))
            AND maker IS NULL AND (boot IS NULL OR boot = ?3)
-         RETURNING id, key, snapshot, diff_id, file_time`,
+         RETURNING id, key, snapshot, diff_id, file_time, description`,
     )
     .get(key, Date.now(), boot);
   return row === null ? undefined : fromRow(row);
@@ -47,9 +49,56 @@ export function useResult(state: State, key: string, boot: string): ResultRecord
 export function resultById(state: State, id: string): ResultRecord | undefined {
   const row = state.db
     .query<Row, [string]>(
-      "SELECT id, coalesce(key, '') AS key, snapshot, diff_id, file_time FROM build_results WHERE id = ?1",
+      `SELECT id, coalesce(key, '') AS key, snapshot, diff_id, file_time, description
+         FROM build_results WHERE id = ?1`,
     )
     .get(id);
+  return row === null ? undefined : fromRow(row);
+}
+
+/** True when a result was made on this snapshot. */
+export function standsOn({ db }: State, id: string, below: string | undefined): boolean {
+  const row = db
+    .query<{ parent: string | null }, [string]>(
+      "SELECT s.parent FROM build_results r JOIN snapshots s ON s.key = r.snapshot WHERE r.id = ?1",
+    )
+    .get(id);
+  return row !== null && (row.parent ?? undefined) === below;
+}
+
+export function hasAlias({ db }: State, alias: string): boolean {
+  return db.query("SELECT 1 FROM build_aliases WHERE key = ?1").get(alias) !== null;
+}
+
+/** The key of the result that has this other key. */
+export function keyByAlias({ db }: State, alias: string): string | undefined {
+  const row = db
+    .query<{ key: string }, [string]>(
+      `SELECT r.key FROM build_aliases a JOIN build_results r ON r.id = a.result_id
+         WHERE a.key = ?1 AND r.key IS NOT NULL`,
+    )
+    .get(alias);
+  return row?.key;
+}
+
+/** Other keys of a result, those that came last at the head. */
+export function aliasesOf({ db }: State, id: string): string[] {
+  return db
+    .query<{ key: string }, [string]>(
+      "SELECT key FROM build_aliases WHERE result_id = ?1 ORDER BY rowid DESC",
+    )
+    .all(id)
+    .map(({ key }) => key);
+}
+
+/** A result that is made, and on which a power cut has left its mark no more than on any other; its use is not noted. */
+export function usableResult(state: State, id: string, boot: string): ResultRecord | undefined {
+  const row = state.db
+    .query<Row, [string, string]>(
+      `SELECT id, coalesce(key, '') AS key, snapshot, diff_id, file_time FROM build_results
+         WHERE id = ?1 AND maker IS NULL AND (boot IS NULL OR boot = ?2)`,
+    )
+    .get(id, boot);
   return row === null ? undefined : fromRow(row);
 }
 
@@ -176,5 +225,6 @@ function fromRow(row: Row): ResultRecord {
     snapshot: row.snapshot,
     diffId: row.diff_id ?? undefined,
     fileTime: BigInt(row.file_time),
+    description: row.description,
   };
 }

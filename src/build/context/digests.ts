@@ -2,13 +2,14 @@
  * Digests of files, for cache keys. A file that was hashed before, and has not changed since as its times, size and
  * inode tell, is not read again: what is known of a directory is kept in one file, `<data root>/build/digests/<name>`.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { hasErrno } from "../../core/errors.ts";
+import { join } from "node:path";
 import { type NodeStatus, readAt, statusAt } from "../../linux/nodes.ts";
 import { closeFile, openAt, openFlag } from "../../linux/paths.ts";
+import { readKept, writeKept } from "../cache/kept-files.ts";
 
 export interface FileDigests {
+  /** Tells the directory from others, where what is found is kept; undefined where nobody asks for it again. */
+  readonly name: string | undefined;
   /** @param path from the tree's root. @param directory that holds the file, open. */
   digest(path: string, directory: number, name: string, status: NodeStatus): string;
   /** Keeps what was found for the next time. */
@@ -36,6 +37,7 @@ function hashFile(directory: number, name: string): string {
 
 /** Of files that nobody asks for again. */
 export const plainDigests: FileDigests = {
+  name: undefined,
   digest: (_, directory, name) => hashFile(directory, name),
   save: () => {},
 };
@@ -51,11 +53,17 @@ const format = "davit digests 1";
  */
 export function knownDigests(dataRoot: string, root: number): FileDigests {
   const { device, inode } = statusAt(root, "");
-  const file = join(dataRoot, "build", "digests", `${device.toString(16)}-${inode.toString(16)}`);
-  const known = readKnown(file);
+  const kept = join(dataRoot, "build", "digests");
+  const file = `${device.toString(16)}-${inode.toString(16)}`;
+  const known = new Map<string, string>();
+  for (const line of readKept(kept, file, format)) {
+    const at = line.indexOf("\t");
+    if (at > 0) known.set(line.slice(at + 1), line.slice(0, at));
+  }
   const found = new Map<string, string>();
   let isChanged = false;
   return {
+    name: file,
     digest: (path, directory, name, status) => {
       const facts = `${status.inode} ${status.size} ${status.mtime} ${status.ctime}`;
       const before = known.get(path);
@@ -72,47 +80,16 @@ export function knownDigests(dataRoot: string, root: number): FileDigests {
     },
     save: () => {
       if (!isChanged && found.size <= known.size) return;
-      write(file, new Map([...known, ...found]));
+      const all = new Map([...known, ...found]);
+      if (all.size > mostKept) return;
+      const lines: string[] = [];
+      for (const [path, facts] of all) {
+        if (!path.includes("\n") && path.isWellFormed()) lines.push(`${facts}\t${path}`);
+      }
+      writeKept(kept, file, format, lines);
     },
   };
 }
 
-/** Lines `facts digest path`; nothing where the file is not there, or is something else. */
-function readKnown(file: string): Map<string, string> {
-  const known = new Map<string, string>();
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return known;
-    throw error;
-  }
-  const [first, ...lines] = text.split("\n");
-  if (first !== format) return known;
-  for (const line of lines) {
-    const at = line.indexOf("\t");
-    if (at > 0) known.set(line.slice(at + 1), line.slice(0, at));
-  }
-  return known;
-}
-
 /** More than this is not kept: it would take longer to read than it saves. */
 const mostKept = 500_000;
-
-function write(file: string, known: ReadonlyMap<string, string>): void {
-  if (known.size > mostKept) return;
-  const lines: string[] = [format];
-  for (const [path, facts] of known) {
-    if (!path.includes("\n") && path.isWellFormed()) lines.push(`${facts}\t${path}`);
-  }
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  const temporary = `${file}.${process.pid}`;
-  try {
-    writeFileSync(temporary, lines.join("\n"), { mode: 0o600 });
-    renameSync(temporary, file);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    // It is only for speed.
-    if (!hasErrno(error, "ENOSPC", "EDQUOT")) throw error;
-  }
-}

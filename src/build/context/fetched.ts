@@ -4,16 +4,18 @@ import { applyLayer } from "../../images/layers/apply.ts";
 import { closeFile, openDirectory, openFlag, openInRoot } from "../../linux/paths.ts";
 import { parseGitReference } from "../dockerfile/stages/git-source.ts";
 import { checkOut } from "./git.ts";
+import { gitMaterial, type Material } from "./material.ts";
 import type { OpenContext } from "./open.ts";
 import { type OwnDirectory, ownDirectory } from "./own-directory.ts";
 
 /** @param below of the directory, resolved inside it. */
-function asContext(directory: OwnDirectory, below = "."): OpenContext {
+function asContext(directory: OwnDirectory, below = ".", material?: Material): OpenContext {
   const top = openDirectory(directory.path);
   try {
     const root = openInRoot(top, below || ".", openFlag.readOnly | openFlag.directory);
     return {
       root,
+      ...(material === undefined ? {} : { material }),
       [Symbol.dispose]: () => {
         closeFile(root);
         directory[Symbol.dispose]();
@@ -32,11 +34,11 @@ export function emptyContext(dataRoot: string): OpenContext {
 export async function tarContext(
   dataRoot: string,
   stream: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
+  options: { readonly searchPath: string; readonly signal: AbortSignal },
 ): Promise<OpenContext> {
   using stack = new DisposableStack();
   const directory = stack.use(ownDirectory(dataRoot));
-  await applyLayer(stream, { path: directory.path, whiteouts: "delete" }, { signal });
+  await applyLayer(stream, { path: directory.path, whiteouts: "delete" }, options);
   const context = asContext(directory);
   stack.move();
   return context;
@@ -53,7 +55,7 @@ export async function gitContext(
   using stack = new DisposableStack();
   const directory = stack.use(ownDirectory(dataRoot));
   const { remote, ref, checksum } = reference;
-  await checkOut(
+  const { commit } = await checkOut(
     {
       remote,
       ref,
@@ -64,7 +66,7 @@ export async function gitContext(
     directory.path,
     options,
   );
-  const context = asContext(directory, reference.subdirectory);
+  const context = asContext(directory, reference.subdirectory, gitMaterial(reference, commit));
   stack.move();
   return context;
 }

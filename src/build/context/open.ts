@@ -5,12 +5,15 @@ import { nodeType, readAt, statusAt } from "../../linux/nodes.ts";
 import { closeFile, openDirectory, openFlag, openInRoot } from "../../linux/paths.ts";
 import { knownDigests } from "./digests.ts";
 import { IgnoreMatcher, ignoreFileNames, largestIgnoreFile, parseIgnoreFile } from "./ignore.ts";
+import type { Material } from "./material.ts";
 import type { FileTree } from "./tree.ts";
 
 /** An open context. Dispose of it when nothing is copied any more. */
 export interface OpenContext extends Disposable {
   /** Open directory. */
   readonly root: number;
+  /** Where it came from, when that was no directory of the user's. */
+  readonly material?: Material;
 }
 
 /** @throws NotFound, InvalidParameter when it is no directory */

@@ -17,6 +17,8 @@ export interface ScannedNode {
   /** Of a file's content. */
   readonly digest: string | undefined;
   readonly xattrs: ReadonlyMap<string, Uint8Array>;
+  /** A directory that is taken only because something in it is. */
+  readonly isOnTheWay: boolean;
 }
 
 export interface Scan {
@@ -30,6 +32,8 @@ export interface Scan {
 export interface ScanOptions {
   /** Left out, besides what the tree ignores; paths from the scan's beginning. */
   readonly exclude?: IgnoreMatcher;
+  /** Only what this matches is taken, with all that is below it; paths as above. */
+  readonly include?: IgnoreMatcher;
   readonly signal?: AbortSignal;
 }
 
@@ -68,12 +72,17 @@ function judgeAbove(
   return matches;
 }
 
-interface Judgement {
+/** What the directories above a node hand down to it. */
+interface Inherited {
+  readonly ignored?: InheritedMatches | undefined;
+  readonly excluded?: InheritedMatches | undefined;
+  readonly included?: InheritedMatches | undefined;
+}
+
+interface Judgement extends Inherited {
   readonly isTaken: boolean;
   /** Something below may be taken. */
   readonly isOpen: boolean;
-  readonly ignored: InheritedMatches | undefined;
-  readonly excluded: InheritedMatches | undefined;
 }
 
 class Walk {
@@ -93,13 +102,7 @@ class Walk {
     if (this.#base === "") {
       const fd = openInTree(this.#tree, "");
       try {
-        await this.#directory(
-          fd,
-          ".",
-          "",
-          { isTaken: true, isOpen: true, ignored: undefined, excluded: undefined },
-          [],
-        );
+        await this.#directory(fd, ".", "", { isTaken: true, isOpen: true }, []);
       } finally {
         closeFile(fd);
       }
@@ -108,7 +111,7 @@ class Walk {
     const slash = this.#base.lastIndexOf("/");
     const parent = openInTree(this.#tree, slash < 0 ? "" : this.#base.slice(0, slash));
     try {
-      await this.#node(parent, this.#base.slice(slash + 1), "", above, undefined, []);
+      await this.#node(parent, this.#base.slice(slash + 1), "", { ignored: above }, []);
     } finally {
       closeFile(parent);
     }
@@ -119,15 +122,14 @@ class Walk {
     parent: number,
     name: string,
     path: string,
-    ignored: InheritedMatches | undefined,
-    excluded: InheritedMatches | undefined,
+    above: Inherited,
     pending: ScannedNode[],
   ): Promise<void> {
     if (++this.#count % batch === 0) {
       await Bun.sleep(0);
       this.#options.signal?.throwIfAborted();
     }
-    const judgement = this.#judge(path, ignored, excluded);
+    const judgement = this.#judge(path, above);
     if (!judgement.isTaken && !judgement.isOpen) return;
     const status = tryStatusAt(parent, name);
     if (status === undefined) return;
@@ -151,7 +153,7 @@ class Walk {
     try {
       const status = tryStatusAt(fd, ".");
       if (status === undefined) return;
-      const self = this.#describe(parent, name, path, status);
+      const self = this.#describe(parent, name, path, status, !judgement.isTaken);
       if (judgement.isTaken) this.nodes.push(...pending.splice(0), self);
       const waiting = judgement.isTaken ? pending : [...pending, self];
       if (!judgement.isOpen) return;
@@ -159,7 +161,7 @@ class Walk {
       names.sort((left, right) => (left < right ? -1 : 1));
       for (const child of names) {
         const childPath = path === "" ? child : `${path}/${child}`;
-        await this.#node(fd, child, childPath, judgement.ignored, judgement.excluded, waiting);
+        await this.#node(fd, child, childPath, judgement, waiting);
         // What was waiting has been taken with the first child.
         if (waiting !== pending && waiting.length === 0) pending.length = 0;
       }
@@ -168,23 +170,25 @@ class Walk {
     }
   }
 
-  #judge(
-    path: string,
-    ignored: InheritedMatches | undefined,
-    excluded: InheritedMatches | undefined,
-  ): Judgement {
+  #judge(path: string, { ignored, excluded, included }: Inherited): Judgement {
     const full = this.#base === "" ? path : path === "" ? this.#base : `${this.#base}/${path}`;
     const byTree = full === "" ? undefined : this.#tree.ignore?.judge(full, ignored);
     const byStep = path === "" ? undefined : this.#options.exclude?.judge(path, excluded);
+    const wanted = path === "" ? undefined : this.#options.include;
+    const byWish = wanted?.judge(path, included);
+    const isWanted = byWish === undefined || byWish.ignored;
+    const holdsWanted = isWanted || wanted?.patterns.some((pattern) => pattern.below(path) !== "nothing");
     return {
-      isTaken: byTree?.ignored !== true && byStep?.ignored !== true,
-      isOpen: byTree?.ignoredWithAllBelow !== true && byStep?.ignoredWithAllBelow !== true,
+      isTaken: byTree?.ignored !== true && byStep?.ignored !== true && isWanted,
+      isOpen:
+        byTree?.ignoredWithAllBelow !== true && byStep?.ignoredWithAllBelow !== true && holdsWanted === true,
       ignored: byTree?.matches,
       excluded: byStep?.matches,
+      included: byWish?.matches,
     };
   }
 
-  #describe(parent: number, name: string, path: string, status: NodeStatus): ScannedNode {
+  #describe(parent: number, name: string, path: string, status: NodeStatus, isOnTheWay = false): ScannedNode {
     const type = status.mode & nodeType.mask;
     const full = this.#base === "" ? path : path === "" ? this.#base : `${this.#base}/${path}`;
     return {
@@ -192,7 +196,9 @@ class Walk {
       status,
       link: type === nodeType.symlink ? readSymlinkAt(parent, name) : undefined,
       digest: type === nodeType.file ? this.#tree.digests.digest(full, parent, name, status) : undefined,
-      xattrs: readXattrs(descriptorPath(parent, name)),
+      // Those of a context are this machine's business; BuildKit's do not arrive either.
+      xattrs: this.#tree.belongsToRoot ? noXattrs : readXattrs(descriptorPath(parent, name)),
+      isOnTheWay,
     };
   }
 }

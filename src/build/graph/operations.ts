@@ -3,7 +3,7 @@
  * one. What only changes an image's config is no operation.
  */
 
-import type { ChainId, DiffId, ImageId } from "../../core/ids.ts";
+import type { ChainId, DiffId, Digest, ImageId } from "../../core/ids.ts";
 import type { Descriptor, ImageConfig, Platform } from "../../images/manifest.ts";
 import type { CacheSharing, MountType } from "../dockerfile/mounts.ts";
 import type { FileSource } from "../dockerfile/stages/model.ts";
@@ -18,6 +18,8 @@ export interface LocalLayer {
 /** An image that is here, with its layers unpacked. */
 export interface LocalImage {
   readonly id: ImageId;
+  /** What its name leads to, here or in its registry: an index, or its manifest. */
+  readonly digest: Digest;
   readonly config: ImageConfig;
   /** Bottom first. */
   readonly layers: readonly LocalLayer[];
@@ -81,6 +83,8 @@ export interface RunOperation extends Common {
   readonly security: "sandbox" | "insecure";
   readonly extraHosts: readonly string[];
   readonly platform: Platform;
+  /** CDI devices, by their full names. */
+  readonly devices?: readonly string[];
 }
 
 export interface DirectoryOperation extends Common {
@@ -144,4 +148,8 @@ function digestOfDefinition(definition: object): string {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
+}
+
+export function isStep(operation: Operation): operation is StepOperation {
+  return operation.kind === "run" || operation.kind === "directory" || operation.kind === "files";
 }

@@ -1,7 +1,6 @@
 /** From the stages of a Dockerfile to operations. Stages that the target does not need do not appear. */
 import { InvalidParameter } from "../../core/errors.ts";
 import type { Platform } from "../../images/manifest.ts";
-import { formatPlatform } from "../../images/platform.ts";
 import type { Range } from "../dockerfile/source.ts";
 import type {
   BaseImage,
@@ -13,6 +12,7 @@ import type {
   StageBase,
   Step,
 } from "../dockerfile/stages/model.ts";
+import { type CdiDevice, devicesNamed } from "../steps/cdi.ts";
 import {
   type ContextOperation,
   type DirectoryOperation,
@@ -25,6 +25,7 @@ import {
   type RunOperation,
   type ScratchOperation,
 } from "./operations.ts";
+import { stepLabel, type TitledPlatforms } from "./titles.ts";
 
 export interface TranslateOptions {
   /** The image that the front end was told of. */
@@ -37,8 +38,11 @@ export interface TranslateOptions {
   readonly network: "default" | "none" | "host";
   readonly extraHosts: readonly string[];
   readonly entitlements: readonly string[];
-  /** What was asked for; other platforms are named in titles. */
-  readonly platform: Platform;
+  /** Those that RUN steps may ask for. */
+  readonly devices: () => readonly CdiDevice[];
+  readonly platforms: TitledPlatforms;
+  /** Shared by the graphs of one build for several platforms: what two of them say alike is done once. */
+  readonly builder?: GraphBuilder;
 }
 
 export interface Graph {
@@ -58,12 +62,13 @@ export function translate(plan: BuildPlan, options: TranslateOptions): Graph {
 
 class Translation {
   readonly #options: TranslateOptions;
-  readonly #graph = new GraphBuilder();
+  readonly #graph: GraphBuilder;
   readonly #stages = new Map<Stage, Operation>();
   readonly ranges = new Map<string, Range>();
 
   constructor(options: TranslateOptions) {
     this.#options = options;
+    this.#graph = options.builder ?? new GraphBuilder();
   }
 
   stage(stage: Stage): Operation {
@@ -75,22 +80,17 @@ class Translation {
     const isLayer = ({ kind }: Step) => kind !== "config";
     const named = stage.base.kind === "image" || stage.base.kind === "context" ? 1 : 0;
     const total = named + stage.steps.filter(isLayer).length;
-    const label = (at: number) => `[${this.#prefix(stage)}${at}/${total}]`;
+    const label = (at: number, step?: Step) =>
+      stepLabel(stage, { at, total }, this.#options.platforms, step?.environment);
     let result = this.#base(stage.base, `${label(1)} FROM `, stage.platform);
     let at = named;
     for (const step of stage.steps) {
       if (isLayer(step)) at += 1;
-      result = this.#step(step, result, `${label(at)} ${step.title}`, { stage, ignoreCache });
+      result = this.#step(step, result, `${label(at, step)} ${step.title}`, { stage, ignoreCache });
       if (isLayer(step) && !this.ranges.has(result.digest)) this.ranges.set(result.digest, step.range);
     }
     this.#stages.set(stage, result);
     return result;
-  }
-
-  #prefix({ name, platform }: Stage): string {
-    const wanted = formatPlatform(platform);
-    const words = wanted === formatPlatform(this.#options.platform) ? [] : [wanted];
-    return [...words, ...(name === "" ? [] : [name]), ""].join(" ");
   }
 
   #base(base: StageBase, title: string, platform: Platform): Operation {
@@ -196,9 +196,7 @@ class Translation {
     if (step.security === "insecure" && !entitlements.includes("security.insecure")) {
       throw notAllowed("security.insecure");
     }
-    if (step.devices.length > 0) {
-      throw new InvalidParameter("RUN --device is not supported yet by davit");
-    }
+    const devices = this.#devices(step);
     return this.#graph.add<RunOperation>({
       kind: "run",
       title,
@@ -214,6 +212,24 @@ class Translation {
       security: step.security,
       extraHosts,
       platform,
+      ...(devices.length === 0 ? {} : { devices }),
+    });
+  }
+
+  /** Names of the devices that are here: one that may be missing is left out, as in BuildKit. */
+  #devices({ devices }: RunStep): string[] {
+    if (devices.length === 0) return [];
+    const known = this.#options.devices();
+    return devices.flatMap(({ name, required }) => {
+      const found = devicesNamed(name, known);
+      if (found.length === 0 && required) {
+        throw new InvalidParameter(`required device ${JSON.stringify(name)} is not registered`);
+      }
+      const isAllowed = this.#options.entitlements.some(
+        (each) => each === "device" || each === `device=${name}`,
+      );
+      if (found.some((device) => !device.isAllowed) && !isAllowed) throw notAllowed("device");
+      return found.map((device) => device.name);
     });
   }
 

@@ -1,6 +1,6 @@
 /** A result's files without an image: into a directory, or as a tar. */
 import { mkdirSync } from "node:fs";
-import { treeTar } from "../../images/layers/tree.ts";
+import { treesTar } from "../../images/layers/tree.ts";
 import { closeFile, openDirectory } from "../../linux/paths.ts";
 import type { FileDigests } from "../context/digests.ts";
 import { plainDigests } from "../context/digests.ts";
@@ -37,13 +37,17 @@ export async function exportDirectory(
   }
 }
 
-/** `--output type=tar`. */
+/** `--output type=tar`: each root below its directory, or at the top where that is empty. */
 export async function exportTar(
   rooms: BuildRooms,
-  root: Root,
+  parts: readonly { readonly root: Root; readonly directory: string }[],
   write: (bytes: Uint8Array) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  await using aside = await mountAside(rooms, root);
-  for await (const chunk of treeTar(aside.path, { signal })) await write(chunk);
+  await using mounted = new AsyncDisposableStack();
+  const trees: { root: string; directory: string }[] = [];
+  for (const { root, directory } of parts) {
+    trees.push({ root: mounted.use(await mountAside(rooms, root)).path, directory });
+  }
+  for await (const chunk of treesTar(trees, { signal })) await write(chunk);
 }

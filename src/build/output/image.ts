@@ -2,16 +2,19 @@
 import type { ContainerConfig } from "../../core/objects.ts";
 import { configDocument, type Document, type Image } from "../../images/image.ts";
 import { digestOf, type HistoryEntry, type Manifest, mediaTypes } from "../../images/manifest.ts";
+import { inlineField } from "../cache/remote/document.ts";
 import type { StageImage } from "../dockerfile/stages/model.ts";
 import type { WrittenLayer } from "./layers.ts";
 
 export interface ImageParts {
   readonly stage: StageImage;
-  readonly layers: readonly WrittenLayer[];
+  readonly layers: readonly Pick<WrittenLayer, "layer" | "diffId">[];
   /** Nanoseconds since 1970. */
   readonly created: bigint;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Makes the image a cache: what its config says of the steps that have made its layers. */
+  readonly inlineCache?: object;
 }
 
 export async function composeImage(parts: ImageParts): Promise<Image> {
@@ -27,6 +30,7 @@ export async function composeImage(parts: ImageParts): Promise<Image> {
     os,
     rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
     ...(variant === undefined ? {} : { variant }),
+    ...(parts.inlineCache === undefined ? {} : { [inlineField]: parts.inlineCache }),
   };
   const config = configDocument(Buffer.from(JSON.stringify(document)));
   const manifest = await manifestOf(config, parts);

@@ -5,16 +5,19 @@ import { layerOfFile } from "../../images/archives/layer.ts";
 import type { IngestSession } from "../../images/content.ts";
 import type { Layer } from "../../images/image.ts";
 import type { IngestedBlob } from "../../images/ingest.ts";
-import { diffTar } from "../../images/layers/diff.ts";
+import { diffChunks } from "../../images/layers/diff.ts";
+import { passOn } from "../../images/layers/tar-writer.ts";
 import { chainIdsOf } from "../../images/manifest.ts";
+import { ociTypeOf } from "../../images/transfer/layer-form.ts";
 import { Limit } from "../../images/transfer/limit.ts";
 import { resultById } from "../cache/results.ts";
 import type { BuildRooms } from "../rooms.ts";
-import type { Root, RootLayer } from "../steps/root.ts";
+import type { AwayLayer, Root, RootLayer } from "../steps/root.ts";
 
 export interface WrittenLayer {
   readonly layer: Layer;
-  readonly blob: IngestedBlob;
+  /** Undefined for a layer that stays in a cache elsewhere and is only sent on. */
+  readonly blob: IngestedBlob | undefined;
   readonly diffId: DiffId;
   readonly chainId: ChainId;
   /** In build_results; undefined for a layer of an image. */
@@ -24,17 +27,21 @@ export interface WrittenLayer {
 /** Layers that are written at the same time: hashing keeps a second core busy. */
 const writtenAtOnce = 2;
 
+export interface WriteContext {
+  readonly rooms: BuildRooms;
+  readonly session: IngestSession;
+  /** What of a cache elsewhere is not here yet is not fetched either. */
+  readonly leavesAway?: boolean;
+  readonly signal: AbortSignal;
+}
+
 /** @throws NotFound when something was removed meanwhile; LinuxError ENOSPC */
 export async function writeLayers(
-  rooms: BuildRooms,
-  session: IngestSession,
-  root: Root,
-  signal: AbortSignal,
+  { layers }: Pick<Root, "layers">,
+  context: WriteContext,
 ): Promise<WrittenLayer[]> {
   const limit = new Limit(writtenAtOnce);
-  const written = await Promise.all(
-    root.layers.map((layer) => limit.run(() => write(rooms, session, layer, signal))),
-  );
+  const written = await Promise.all(layers.map((layer) => limit.run(() => write(layer, context))));
   const chainIds = chainIdsOf(written.map(({ diffId }) => diffId));
   return written.map((layer, position) => {
     const chainId = chainIds[position];
@@ -43,16 +50,13 @@ export async function writeLayers(
   });
 }
 
-async function write(
-  rooms: BuildRooms,
-  session: IngestSession,
-  layer: RootLayer,
-  signal: AbortSignal,
-): Promise<Omit<WrittenLayer, "chainId">> {
+async function write(layer: RootLayer, context: WriteContext): Promise<Omit<WrittenLayer, "chainId">> {
   if (layer.kind === "image") {
-    const blob = session.hold(layer.descriptor.digest);
+    const blob = context.session.hold(layer.descriptor.digest);
     if (blob === undefined) throw new NotFound(`content digest ${layer.descriptor.digest}: not found`);
-    const { diffId, descriptor } = layer;
+    const { diffId } = layer;
+    // The base may have come in Docker's words: those of one manifest are of one kind.
+    const descriptor = { ...layer.descriptor, mediaType: ociTypeOf(layer.descriptor.mediaType) };
     const source = {
       diffId,
       descriptor: async () => descriptor,
@@ -61,28 +65,40 @@ async function write(
     };
     return { layer: source, blob, diffId, resultId: undefined };
   }
-  const record = resultById(rooms.state, layer.id);
-  if (record === undefined) throw new NotFound(`build result ${layer.id} was removed while it was used`);
+  return layer.kind === "away" ? writeAway(layer.layer, context) : writeResult(layer.id, context);
+}
+
+async function writeAway(away: AwayLayer, context: WriteContext): Promise<Omit<WrittenLayer, "chainId">> {
+  const { diffId, resultId, layer } = away;
+  if (context.leavesAway === true && resultId === undefined) {
+    return { layer, blob: undefined, diffId, resultId };
+  }
+  const blob = await away.tar();
+  return { layer: layerOfFile(blob, diffId), blob, diffId, resultId };
+}
+
+async function writeResult(id: string, context: WriteContext): Promise<Omit<WrittenLayer, "chainId">> {
+  const { rooms, session } = context;
+  const record = resultById(rooms.state, id);
+  if (record === undefined) throw new NotFound(`build result ${id} was removed while it was used`);
   const known = record.diffId === undefined ? undefined : session.hold(record.diffId);
-  const blob = known ?? (await writeTar(rooms, session, record.snapshot, layer.id, signal));
+  const blob = known ?? (await writeTar(record.snapshot, id, context));
   const diffId = (await blob.digest) as DiffId;
-  return { layer: layerOfFile(blob, diffId), blob, diffId, resultId: layer.id };
+  return { layer: layerOfFile(blob, diffId), blob, diffId, resultId: id };
 }
 
 async function writeTar(
-  rooms: BuildRooms,
-  session: IngestSession,
   snapshot: string,
   id: string,
-  signal: AbortSignal,
+  { rooms, session, signal }: WriteContext,
 ): Promise<IngestedBlob> {
   const writer = session.create();
   try {
     const name = (await rooms.snapshots.has(snapshot))
       ? snapshot
       : (resultById(rooms.state, id)?.snapshot ?? snapshot);
-    for await (const chunk of diffTar(await rooms.snapshots.layerTarget(name), { signal }))
-      writer.write(chunk);
+    const chunks = diffChunks(await rooms.snapshots.layerTarget(name));
+    await passOn(chunks, (chunk) => writer.write(chunk), { signal });
     return writer.finish();
   } catch (error) {
     writer.close();

@@ -61,6 +61,11 @@ export class Vertex {
     return () => this.#progress.tell({ kind: "status", vertex, text, started, finished: Date.now() });
   }
 
+  /** Why it was built anew. */
+  explain(reason: string): void {
+    this.#progress.tell({ kind: "explanation", vertex: this.number, reason });
+  }
+
   finished(error?: string): void {
     this.#progress.tell({
       kind: "finished",

@@ -3,38 +3,40 @@
  * A step whose key is known is taken from the cache. Steps of different builds with the same key run once.
  */
 import { DavitError, messageOf } from "../../core/errors.ts";
-import { isDigest } from "../../core/ids.ts";
 import type { IngestSession } from "../../images/content.ts";
-import { lease } from "../../images/leases.ts";
 import { Limit } from "../../images/transfer/limit.ts";
 import { closeFile, openDirectory } from "../../linux/paths.ts";
-import { lock } from "../../state/locks.ts";
 import { unpacksAlone } from "../../storage/rebase.ts";
-import { addAlias, forgetResult, type ResultRecord, useResult } from "../cache/results.ts";
+import { noteCopied, openEarlier } from "../cache/earlier.ts";
+import type { RemoteCaches } from "../cache/remote/import.ts";
+import { addAlias } from "../cache/results.ts";
 import { lockStep } from "../cache/step-lock.ts";
 import { plainDigests } from "../context/digests.ts";
+import type { Material } from "../context/material.ts";
 import type { FileTree } from "../context/tree.ts";
-import type {
-  FilesOperation,
-  ImageOperation,
-  Operation,
-  OperationMount,
-  RunOperation,
-  StepOperation,
+import type { StepFacts } from "../explain/inputs.ts";
+import type { Notebook } from "../explain/notebook.ts";
+import {
+  type FilesOperation,
+  type ImageOperation,
+  isStep,
+  type LocalImage,
+  type Operation,
+  type OperationMount,
+  type RunOperation,
+  type StepOperation,
 } from "../graph/operations.ts";
 import type { BuildRooms } from "../rooms.ts";
-import { directoryStep } from "../steps/directory.ts";
 import { type Fetched, fetchSources } from "../steps/fetch.ts";
-import { filesStep } from "../steps/files.ts";
-import { makeLayer, mountAside, snapshotOf, type Worked } from "../steps/layer.ts";
-import { linkTree } from "../steps/link-tree.ts";
-import { BuildNetworks } from "../steps/network.ts";
+import type { FilesDone } from "../steps/files.ts";
+import { bringHere, makeLayer, mountAside, snapshotOf, type Worked } from "../steps/layer.ts";
+import type { BuildNetworks } from "../steps/network.ts";
 import { laterTime, type Root } from "../steps/root.ts";
-import { type RunLimits, runStep } from "../steps/run.ts";
-import { prepareMounts } from "../steps/run-mounts.ts";
-import { openSandbox } from "../steps/sandbox.ts";
+import type { RunLimits } from "../steps/run.ts";
 import { type FoundSource, findSources, keyOfSources } from "../steps/sources.ts";
-import { filesDefinition, keyOf, runDefinition } from "./keys.ts";
+import { Foresight, sidesOf } from "./foresight.ts";
+import { keyOf, keys } from "./keys.ts";
+import { findResult } from "./lookup.ts";
 import type { Progress, Vertex } from "./progress.ts";
 
 export interface SolveOptions {
@@ -49,6 +51,12 @@ export interface SolveOptions {
   readonly limits: RunLimits;
   /** Nanoseconds since 1970: what all times become, whatever they follow from. */
   readonly epoch: bigint | undefined;
+  /** Caches elsewhere: asked for what is not in the one here. */
+  readonly elsewhere?: Pick<RemoteCaches, "find" | "keyOf">;
+  /** All steps are looked at, also those of stages whose files are known not to be needed. */
+  readonly isThorough?: boolean;
+  /** Is told what goes into steps. */
+  readonly notebook?: Pick<Notebook, "note" | "done" | "missed">;
   readonly signal: AbortSignal;
 }
 
@@ -57,10 +65,10 @@ type Value =
   | { readonly kind: "tree"; readonly tree: FileTree };
 
 /** What is told of a step. */
-type StepVertex = Pick<Vertex, "started" | "cached" | "finished">;
+type StepVertex = Pick<Vertex, "started" | "cached" | "finished" | "explain">;
 
 /** Of a part of a step nothing is told. */
-const untold: StepVertex = { started: () => {}, cached: () => {}, finished: () => {} };
+const untold: StepVertex = { started: () => {}, cached: () => {}, finished: () => {}, explain: () => {} };
 
 /** Steps that work at the same time. They wait for disks, networks and their own programs more than for us. */
 const stepsAtOnce = 32;
@@ -72,9 +80,15 @@ export class Solver implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #values = new Map<Operation, Promise<Value>>();
   readonly #trees = new Map<Root, Promise<FileTree>>();
-  readonly #networks: BuildNetworks;
+  #networks: BuildNetworks | undefined;
   readonly #limit = new Limit(stepsAtOnce);
   readonly #held = new AsyncDisposableStack();
+  readonly #found = new Map<FilesOperation, Promise<FoundSource[]>>();
+  readonly #foresight: Foresight;
+  /** What was not made, as the step that takes files of it was known without. */
+  readonly #skipped = new Set<Operation>();
+  /** What steps have fetched from elsewhere. */
+  readonly materials = new Map<Operation, readonly Material[]>();
   /** The step that failed first. */
   failed: { readonly operation: StepOperation; readonly vertex: Vertex } | undefined;
 
@@ -82,7 +96,14 @@ export class Solver implements AsyncDisposable {
     this.#rooms = rooms;
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
-    this.#networks = new BuildNetworks(rooms.state);
+    this.#foresight = new Foresight({
+      state: rooms.state,
+      keyElsewhere: (alias) => options.elsewhere?.keyOf(alias),
+      scratchKey: () => this.#scratch().key,
+      imageKey: ({ image }) => this.#rootOfImage(image).key,
+      sourcesOf: (operation) => this.#sourcesOfContext(operation),
+      linksLayers: unpacksAlone(rooms.snapshots),
+    });
   }
 
   /** Ends what still works, and takes back mounts and networks. */
@@ -91,7 +112,7 @@ export class Solver implements AsyncDisposable {
     await Promise.allSettled(this.#values.values());
     await Promise.allSettled(this.#trees.values());
     await this.#held.disposeAsync();
-    this.#networks[Symbol.dispose]();
+    this.#networks?.[Symbol.dispose]();
   }
 
   /**
@@ -109,6 +130,29 @@ export class Solver implements AsyncDisposable {
       this.#options.signal.throwIfAborted();
       throw this.#stop.signal.reason;
     }
+  }
+
+  /** What steps have come to so far. */
+  async results(): Promise<Map<StepOperation, Root>> {
+    const results = new Map<StepOperation, Root>();
+    for (const [operation, made] of this.#values) {
+      // What failed and was not needed has no result.
+      const value = await made.catch(() => undefined);
+      if (isStep(operation) && value?.kind === "root") results.set(operation, value.root);
+    }
+    return results;
+  }
+
+  /** Tells of steps that nobody needed to look for, as what they led to is known: they count as cached. */
+  tellSkipped(): void {
+    const told = new Set<Operation>(this.#values.keys());
+    const tell = (operation: Operation) => {
+      if (told.has(operation) || operation.kind === "context" || operation.kind === "scratch") return;
+      told.add(operation);
+      if (isStep(operation)) for (const each of [operation.input, ...sidesOf(operation)]) tell(each);
+      this.#options.progress.vertex(operation.title, operation.digest).cached();
+    };
+    for (const operation of this.#skipped) tell(operation);
   }
 
   #value(operation: Operation): Promise<Value> {
@@ -144,9 +188,12 @@ export class Solver implements AsyncDisposable {
 
   /** Its layers are leased before they are looked for (images/leases.ts, rule 3). */
   async #image({ image, title, digest }: ImageOperation): Promise<Root> {
-    const { epoch, progress } = this.#options;
-    const vertex = progress.vertex(title, digest);
-    vertex.cached();
+    this.#options.progress.vertex(title, digest).cached();
+    return this.#rootOfImage(image);
+  }
+
+  #rootOfImage(image: LocalImage): Root {
+    const { epoch } = this.#options;
     const created = Date.parse(image.config.created ?? "");
     const fileTime = epoch ?? (Number.isFinite(created) && created > 0 ? BigInt(created) * 1_000_000n : 0n);
     return {
@@ -176,11 +223,26 @@ export class Solver implements AsyncDisposable {
   }
 
   async #step(operation: StepOperation): Promise<Root> {
-    const others = operation.kind === "run" ? operation.mounts.flatMap(({ from }) => from ?? []) : [];
-    const sources = operation.kind === "files" ? [operation.from] : [];
+    const foreseen = this.#options.isThorough === true ? undefined : await this.#foresight.keyOf(operation);
+    if (foreseen !== undefined) {
+      const found = await this.#find(foreseen, await this.#rootOf(operation.input));
+      if (found !== undefined) {
+        this.#options.progress.vertex(operation.title, operation.digest).cached();
+        for (const side of sidesOf(operation)) this.#skipped.add(side);
+        return found;
+      }
+    }
+    const root = await this.#stepItself(operation);
+    this.#options.notebook?.done(operation);
+    const top = root.layers.at(-1);
+    if (top?.kind === "result") this.#foresight.note(operation, top.id);
+    return root;
+  }
+
+  async #stepItself(operation: StepOperation): Promise<Root> {
     const [input] = await Promise.all([
       this.#rootOf(operation.input),
-      ...[...others, ...sources].map((other) => this.#value(other)),
+      ...sidesOf(operation).map((other) => this.#value(other)),
     ]);
     this.#signal.throwIfAborted();
     const vertex = this.#options.progress.vertex(operation.title, operation.digest);
@@ -189,8 +251,10 @@ export class Solver implements AsyncDisposable {
         case "run":
           return await this.#run(operation, input, vertex);
         case "directory": {
-          const key = keyOf(["directory", operation.path, operation.user, input.key]);
+          const key = keys.directory(operation, input.key);
+          this.#note(operation, key, input);
           return await this.#cachedOr(operation, input, key, vertex, async (root) => {
+            const { directoryStep } = await import("../steps/directory.ts");
             directoryStep(operation, root);
             return { fileTime: input.fileTime };
           });
@@ -205,6 +269,16 @@ export class Solver implements AsyncDisposable {
       vertex.finished(isOurs ? messageOf(error) : "CANCELED");
       throw error;
     }
+  }
+
+  #note(
+    operation: StepOperation,
+    key: string,
+    input: Root,
+    { sources, keyOf: keyOfSide }: Partial<Pick<StepFacts, "keyOf" | "sources">> = {},
+  ): void {
+    const keyOfOther = keyOfSide ?? (() => undefined);
+    this.#options.notebook?.note(operation, { key, inputKey: input.key, keyOf: keyOfOther, sources });
   }
 
   /** The result with this key from the cache; else what `work` makes. */
@@ -230,29 +304,16 @@ export class Solver implements AsyncDisposable {
     const made = await this.#limit.run(async () => {
       this.#signal.throwIfAborted();
       vertex.started();
+      if (vertex !== untold) this.#options.notebook?.missed(operation, vertex);
       return makeLayer(this.#rooms, { key, input, description: operation.title, work });
     });
     vertex.finished();
     return made;
   }
 
-  async #find(key: string, input: Root): Promise<Root | undefined> {
-    const { state, bootId, snapshots } = this.#rooms;
-    const record = useResult(state, key, bootId);
-    if (record === undefined) return undefined;
-    if (!(await this.#hold(record.snapshot)) || !(await snapshots.has(record.snapshot))) {
-      forgetResult(state, record.id);
-      return undefined;
-    }
-    return asRoot(record, input);
-  }
-
-  /** A snapshot that has become an image's layer is leased, so that it stays when the image goes. */
-  async #hold(snapshot: string): Promise<boolean> {
-    if (!isDigest(snapshot)) return true;
-    using _lock = await lock(this.#rooms.instance, "images", { mode: "shared", signal: this.#signal });
-    lease(this.#options.session, snapshot);
-    return this.#rooms.snapshots.has(snapshot);
+  #find(key: string, input: Root): Promise<Root | undefined> {
+    const { session, elsewhere } = this.#options;
+    return findResult(this.#rooms, key, input, { session, elsewhere, signal: this.#signal });
   }
 
   async #run(operation: RunOperation, input: Root, vertex: Vertex): Promise<Root> {
@@ -261,13 +322,15 @@ export class Solver implements AsyncDisposable {
       if (mount.from !== undefined) roots.set(mount, await this.#rootOf(mount.from));
     }
     const { secrets, agents, proxy, limits } = this.#options;
-    const key = keyOf([
-      "run",
-      runDefinition(operation),
-      input.key,
-      ...operation.mounts.map((mount) => roots.get(mount)?.key ?? ""),
-    ]);
+    const mounted = operation.mounts.map((mount) => roots.get(mount)?.key ?? "");
+    const key = keys.run(operation, input.key, mounted);
+    const shown = new Map([...roots].map(([{ from }, root]) => [from, root.key]));
+    this.#note(operation, key, input, { keyOf: (from) => shown.get(from) });
     return this.#cachedOr(operation, input, key, vertex, async (root) => {
+      const { BuildNetworks, explainingForeign, openSandbox, prepareMounts, runStep } = await import(
+        "../steps/running.ts"
+      );
+      this.#networks ??= new BuildNetworks(this.#rooms.state);
       using sandbox = openSandbox(this.#rooms.state);
       const sources = {
         rooms: this.#rooms,
@@ -278,7 +341,7 @@ export class Solver implements AsyncDisposable {
         signal: this.#signal,
       };
       await using prepared = await prepareMounts(operation.mounts, sources);
-      await runStep(operation, root, {
+      const context = {
         rooms: this.#rooms,
         networks: this.#networks,
         sandbox,
@@ -286,18 +349,18 @@ export class Solver implements AsyncDisposable {
         proxy,
         mounts: prepared.mounts,
         secretEnvironment: prepared.environment,
-        output: (stream, data) => vertex.log(stream, data),
+        output: (stream: "stdout" | "stderr", data: Uint8Array) => vertex.log(stream, data),
         signal: this.#signal,
-      });
+      };
+      await explainingForeign(operation.platform, () => runStep(operation, root, context));
       return { fileTime: input.fileTime };
     });
   }
 
   async #files(operation: FilesOperation, input: Root, vertex: Vertex): Promise<Root> {
     const from = await this.#value(operation.from);
-    const quick =
-      from.kind === "root" ? keyOf(["files", operation.digest, input.key, from.root.key]) : undefined;
-    const isFetching = operation.sources.some(({ kind }) => kind === "url" || kind === "git");
+    const quick = from.kind === "root" ? keys.filesOf(operation, input.key, from.root.key) : undefined;
+    const isFetching = fetches(operation);
     if (quick !== undefined && !operation.ignoreCache && !isFetching) {
       const found = await this.#find(quick, input);
       if (found !== undefined) {
@@ -309,68 +372,105 @@ export class Solver implements AsyncDisposable {
     using fetched: Fetched = await fetchSources(operation.sources, {
       rooms: this.#rooms,
       vertex,
-      fileTime: input.fileTime,
       signal: this.#signal,
     });
-    const named = await findSources(tree, operation.sources, {
-      exclude: operation.exclude,
-      signal: this.#signal,
-    });
-    tree.digests.save();
+    if (fetched.materials.length > 0) this.materials.set(operation, fetched.materials);
+    const named = await this.#sources(operation, tree);
+    this.#found.delete(operation);
     const sources = [...named, ...fetched.sources];
-    const content = [filesDefinition(operation), keyOfSources(sources)];
-    const root =
-      operation.isLinked && unpacksAlone(this.#rooms.snapshots)
-        ? await this.#linked(operation, input, content, sources, vertex)
-        : await this.#copied(operation, input, keyOf(["files", ...content, input.key]), sources, vertex);
+    const content = keyOfSources(sources);
+    const fromKey = from.kind === "root" ? from.root.key : undefined;
+    const isAside = operation.isLinked && unpacksAlone(this.#rooms.snapshots);
+    const key = isAside
+      ? keys.linked(keys.alone(operation, content), input.key)
+      : keys.files(operation, content, input.key);
+    this.#note(operation, key, input, { sources, keyOf: () => fromKey });
+    const copying = { sources, vertex, name: nameOfCopy(operation, tree) };
+    const root = isAside
+      ? await this.#linked(operation, input, content, copying)
+      : await this.#copied(operation, input, key, copying);
     const top = root.layers.at(-1);
     if (quick !== undefined && top?.kind === "result" && !isFetching)
       addAlias(this.#rooms.state, quick, top.id);
     return root;
   }
 
-  #copied(
+  /** What a step takes of a tree: looked at once. */
+  #sources(operation: FilesOperation, tree: FileTree): Promise<FoundSource[]> {
+    const known = this.#found.get(operation);
+    if (known !== undefined) return known;
+    const { sources, exclude } = operation;
+    const found = findSources(tree, sources, { exclude, signal: this.#signal }).then((all) => {
+      tree.digests.save();
+      return all;
+    });
+    this.#found.set(operation, found);
+    found.catch(() => undefined);
+    return found;
+  }
+
+  async #sourcesOfContext(operation: FilesOperation): Promise<FoundSource[] | undefined> {
+    if (fetches(operation)) return undefined;
+    const from = await this.#value(operation.from);
+    return from.kind === "tree" ? this.#sources(operation, from.tree) : undefined;
+  }
+
+  async #copied(
     operation: FilesOperation,
     input: Root,
     key: string,
-    sources: readonly FoundSource[],
-    vertex: StepVertex,
+    { sources, vertex, name }: Copying,
   ): Promise<Root> {
-    return this.#cachedOr(operation, input, key, vertex, async (path) => {
+    let done: FilesDone | undefined;
+    using held = new DisposableStack();
+    const root = await this.#cachedOr(operation, input, key, vertex, async (path) => {
+      const canWriteLater = unpacksAlone(this.#rooms.snapshots);
+      const earlier = canWriteLater && name !== undefined ? await openEarlier(this.#rooms, name) : undefined;
       const context = {
         fileTime: input.fileTime,
-        canWriteLater: unpacksAlone(this.#rooms.snapshots),
+        canWriteLater,
+        earlier: earlier === undefined ? undefined : held.use(earlier),
+        searchPath: this.#rooms.searchPath,
         signal: this.#signal,
       };
-      const { newest, finish } = await filesStep(operation, path, sources, context);
+      const { filesStep } = await import("../steps/files.ts");
+      done = await filesStep(operation, path, sources, context);
       // Files that are older than what they stand on do not make the result any older.
-      return { fileTime: this.#options.epoch ?? laterTime(newest, input.fileTime), finish };
+      const fileTime = this.#options.epoch ?? laterTime(done.newest, input.fileTime);
+      return { fileTime, finish: done.finish };
     });
+    const top = root.layers.at(-1);
+    if (done !== undefined && name !== undefined && top?.kind === "result") {
+      noteCopied(this.#rooms, name, { id: top.id, files: done.copied() });
+    }
+    return root;
   }
 
   /** `--link`: the files are copied once, whatever they are put on, and linked into a layer on each base. */
   async #linked(
     operation: FilesOperation,
     input: Root,
-    content: readonly unknown[],
-    sources: readonly FoundSource[],
-    vertex: Vertex,
+    content: string,
+    { sources, vertex, name }: Copying,
   ): Promise<Root> {
-    const alone = await this.#copied(
-      operation,
-      this.#scratch(),
-      keyOf(["alone", ...content]),
-      sources,
-      untold,
-    );
-    const key = keyOf(["linked", alone.key, input.key]);
+    const aloneKey = keys.alone(operation, content);
+    const key = keys.linked(aloneKey, input.key);
+    const known = operation.ignoreCache ? undefined : await this.#find(key, input);
+    if (known !== undefined) {
+      vertex.cached();
+      return known;
+    }
+    const alone = await this.#copied(operation, this.#scratch(), aloneKey, { sources, vertex: untold, name });
     return this.#cachedOr({ ...operation, ignoreCache: false }, input, key, vertex, async () => {
+      await bringHere(alone);
       const snapshot = snapshotOf(this.#rooms, alone);
       const from = snapshot === undefined ? undefined : await this.#rooms.snapshots.layerTarget(snapshot);
       return {
         fileTime: laterTime(alone.fileTime, input.fileTime),
         finish: async (layer) => {
+          const { linkTree } = await import("../steps/link-tree.ts");
           if (from !== undefined) linkTree(from.path, layer);
+          return undefined;
         },
       };
     });
@@ -392,10 +492,22 @@ export class Solver implements AsyncDisposable {
   }
 }
 
-function asRoot(record: ResultRecord, input: Root): Root {
-  return {
-    key: record.key,
-    fileTime: record.fileTime,
-    layers: [...input.layers, { kind: "result", id: record.id }],
-  };
+/** True for a step that takes what no cache key tells of before it is fetched. */
+function fetches({ sources }: FilesOperation): boolean {
+  return sources.some(({ kind }) => kind === "url" || kind === "git");
+}
+
+interface Copying {
+  readonly sources: readonly FoundSource[];
+  readonly vertex: StepVertex;
+  /** Of the copy, for what it leaves to later ones; undefined where none will come. */
+  readonly name: string | undefined;
+}
+
+/** The same for all copies of the same place in the same context to the same destination, whatever is there now. */
+function nameOfCopy(operation: FilesOperation, { digests }: FileTree): string | undefined {
+  const { sources, destination, isLinked } = operation;
+  return digests.name === undefined
+    ? undefined
+    : keyOf(["copy", digests.name, sources, destination, isLinked]);
 }

@@ -14,7 +14,6 @@ import {
   makeDirectoryAt,
   makeNodeAt,
   makeSymlinkAt,
-  type NodeStatus,
   nodeType,
   readAt,
   setTimes,
@@ -26,9 +25,11 @@ import {
 import { closeFile, descriptorPath, openAt, openFlag } from "../../linux/paths.ts";
 import { isDirectory } from "../../linux/walk.ts";
 import { setXattr } from "../../linux/xattrs.ts";
+import type { EarlierFiles } from "../cache/earlier.ts";
 import type { Scan, ScannedNode } from "../context/scan.ts";
 import { openInTree } from "../context/tree.ts";
 import { StepFailure } from "./failure.ts";
+import { Linking, tryOpenDirectory } from "./linking.ts";
 import type { ModeChange } from "./modes.ts";
 import type { Owner } from "./owners.ts";
 
@@ -43,14 +44,20 @@ export interface CopyOptions {
   readonly signal: AbortSignal;
 }
 
+/** For parts that are copied into a layer's own directory. */
+export interface PartOptions extends CopyOptions {
+  /** Later times become this; nanoseconds since 1970. */
+  readonly latest: bigint | undefined;
+  /** Files that are the same there get another name instead of being copied. */
+  readonly earlier: EarlierFiles | undefined;
+}
+
 /** A directory of a scan, made already, whose content is still to be copied. */
 export interface CopyPart {
   readonly scan: Scan;
   /** The directory's place among the scan's nodes, and that of the first node behind what is in it. */
   readonly first: number;
   readonly end: number;
-  /** The directory gets its time when all is in it; false for one that was there before. */
-  readonly isNew: boolean;
 }
 
 /** Nodes between two turns of the event loop. */
@@ -72,22 +79,41 @@ export async function copyScan(
   using copy = new Copy(scanned, options, directory);
   await copy.run(directory, name);
   let newest = 0n;
-  for (const { status } of scanned.nodes) if (status.mtime > newest) newest = status.mtime;
+  for (const node of scanned.nodes) {
+    if (!isContextItself(scanned, node) && node.status.mtime > newest) newest = node.status.mtime;
+  }
   return newest;
 }
 
-/** Copies what was left for later. @param directory open, and with nothing in it */
-export async function copyPart(part: CopyPart, directory: number, options: CopyOptions): Promise<void> {
-  using copy = new Copy(part.scan, options, directory);
-  await copy.part(part, directory);
+/** When something was last put into the context's directory says nothing of what is in it. */
+function isContextItself({ tree, base }: Scan, { path }: ScannedNode): boolean {
+  return tree.belongsToRoot && base === "" && path === "";
+}
+
+/**
+ * Copies what was left for later.
+ * @param to.directory open, and with nothing in it. @param to.path from the layer's top
+ * @returns bytes of the files
+ */
+export async function copyPart(
+  part: CopyPart,
+  to: { readonly directory: number; readonly path: string },
+  options: PartOptions,
+): Promise<number> {
+  const { earlier, latest } = options;
+  const linking = earlier === undefined ? undefined : new Linking(earlier, to.path, part);
+  using copy = new Copy(part.scan, options, to.directory, { latest, linking });
+  await copy.part(part, to.directory);
+  return copy.bytes;
 }
 
 interface Level {
   readonly path: string;
   readonly source: number;
   readonly target: number;
-  /** To be given when all that is in it has been written; none where it was there before. */
-  readonly times: NodeStatus | undefined;
+  readonly node: ScannedNode;
+  /** The same directory of an earlier layer, where there is one. */
+  readonly earlier: number | undefined;
 }
 
 const readFlags = openFlag.readOnly | openFlag.noFollow | openFlag.nonBlocking;
@@ -102,21 +128,29 @@ class Copy implements Disposable {
   readonly #linked = new Map<string, { directory: number; name: string }>();
   readonly #kept: number[] = [];
   readonly #space: SpaceWatch;
+  readonly #latest: bigint | undefined;
+  readonly #linking: Linking | undefined;
+  /** Of the files that were copied or linked. */
+  bytes = 0;
   /** Nothing is in the way where is copied to. */
   #isFresh = false;
 
   /** @param directory on the file system that is copied to */
-  constructor(scanned: Scan, options: CopyOptions, directory: number) {
+  constructor(
+    scanned: Scan,
+    options: CopyOptions,
+    directory: number,
+    { latest, linking }: { latest?: bigint | undefined; linking?: Linking | undefined } = {},
+  ) {
     this.#scan = scanned;
     this.#options = options;
     this.#space = new SpaceWatch(directory);
+    this.#latest = latest;
+    this.#linking = linking;
   }
 
   [Symbol.dispose](): void {
-    for (const { source, target } of this.#levels.splice(0)) {
-      closeFile(source);
-      closeFile(target);
-    }
+    for (const level of this.#levels.splice(0)) closeLevel(level);
     for (const fd of this.#kept.splice(0)) closeFile(fd);
   }
 
@@ -137,7 +171,11 @@ class Copy implements Disposable {
     await this.#content(0, this.#scan.nodes.length);
   }
 
-  async part({ first, end, isNew }: CopyPart, directory: number): Promise<void> {
+  #timeOf({ status: { mtime } }: ScannedNode): bigint {
+    return this.#latest !== undefined && mtime > this.#latest ? this.#latest : mtime;
+  }
+
+  async part({ first, end }: CopyPart, directory: number): Promise<void> {
     const node = this.#scan.nodes[first];
     if (node === undefined) return;
     this.#isFresh = true;
@@ -145,7 +183,7 @@ class Copy implements Disposable {
     const path = [base, node.path].filter((each) => each !== "").join("/");
     const source = openInTree(tree, path);
     const target = openAt(directory, ".", directoryFlags);
-    this.#levels.push({ path: node.path, source, target, times: isNew ? node.status : undefined });
+    this.#levels.push({ path: node.path, source, target, node, earlier: this.#linking?.open(node.path) });
     await this.#content(first, end);
   }
 
@@ -177,11 +215,9 @@ class Copy implements Disposable {
     let next = first + 1;
     while (next < end && nodes[next]?.path.startsWith(prefix) === true) next += 1;
     if (next - first < worthLater) return undefined;
-    const isNew = level.times !== undefined;
-    later({ scan: this.#scan, first, end: next, isNew }, level.target);
+    later({ scan: this.#scan, first, end: next }, level.target);
     this.#levels.pop();
-    closeFile(level.source);
-    closeFile(level.target);
+    closeLevel(level);
     return next;
   }
 
@@ -199,10 +235,13 @@ class Copy implements Disposable {
     try {
       const isNew = name !== "." && this.#makeDirectory(directory, name);
       const target = openAt(directory, name, directoryFlags);
-      // As in BuildKit: of what is there already only the destination itself keeps its attributes.
-      const isGiven = isNew || node.path !== "";
-      if (isGiven) this.#attributes(target, node);
-      this.#levels.push({ path: node.path, source, target, times: isGiven ? node.status : undefined });
+      // As in BuildKit: of what is there already only the destination itself keeps its attributes, but for its time;
+      // and what is only on the way to what is copied, its owner.
+      if (isNew || (node.path !== "" && !node.isOnTheWay)) this.#attributes(target, node);
+      else if (node.path !== "") changeMode(target, node.status.mode & 0o7777);
+      const above = this.#levels.at(-1)?.earlier;
+      const earlier = above === undefined ? undefined : tryOpenDirectory(above, name);
+      this.#levels.push({ path: node.path, source, target, node, earlier });
     } catch (error) {
       closeFile(source);
       throw error;
@@ -212,10 +251,11 @@ class Copy implements Disposable {
   #leave(): void {
     const level = this.#levels.pop();
     if (level === undefined) return;
-    const { source, target, times } = level;
-    if (times !== undefined) setTimes(target, times.mtime, times.mtime);
-    closeFile(source);
-    closeFile(target);
+    const { target, node } = level;
+    // Now that all that is in it has been written.
+    const mtime = isContextItself(this.#scan, node) ? this.#latest : this.#timeOf(node);
+    if (mtime !== undefined) setTimes(target, mtime, mtime);
+    closeLevel(level);
   }
 
   /** @returns false for a directory that is there; anything else of that name is in the way. */
@@ -227,14 +267,10 @@ class Copy implements Disposable {
     } catch (error) {
       if (!hasErrno(error, "EEXIST")) throw error;
     }
-    const status = statusAt(directory, name);
-    if (isDirectory(status)) return false;
-    if ((status.mode & nodeType.mask) !== nodeType.symlink) {
+    if (!isDirectory(statusAt(directory, name))) {
       throw new StepFailure(`cannot copy to non-directory: ${name}`);
     }
-    removeTreeAt(directory, name);
-    makeDirectoryAt(directory, name, 0o700);
-    return true;
+    return false;
   }
 
   #attributes(fd: number, node: ScannedNode): void {
@@ -257,7 +293,8 @@ class Copy implements Disposable {
   #node(from: number, source: string, directory: number, name: string, node: ScannedNode): void {
     const { status } = node;
     this.#space.addNode(name);
-    const links = status.links > 1 ? `${status.device}:${status.inode}` : undefined;
+    const isFile = (status.mode & nodeType.mask) === nodeType.file;
+    const links = isFile && status.links > 1 ? `${status.device}:${status.inode}` : undefined;
     const first = links === undefined ? undefined : this.#linked.get(links);
     if (!this.#isFresh) this.#clear(directory, name);
     if (first !== undefined) {
@@ -271,7 +308,8 @@ class Copy implements Disposable {
     }
     switch (status.mode & nodeType.mask) {
       case nodeType.file:
-        this.#file(from, source, directory, name, node);
+        this.bytes += status.size;
+        if (!this.#link(directory, name, node)) this.#file(from, source, directory, name, node);
         return;
       case nodeType.symlink:
         makeSymlinkAt(node.link ?? "", directory, name);
@@ -288,7 +326,16 @@ class Copy implements Disposable {
     const { uid, gid } = this.#ownerOf(node);
     changeOwnerAt(directory, name, uid, gid);
     for (const [key, value] of node.xattrs) setXattr(descriptorPath(directory, name), key, value);
-    setTimesAt(directory, name, status.mtime, status.mtime);
+    const mtime = this.#timeOf(node);
+    setTimesAt(directory, name, mtime, mtime);
+  }
+
+  /** Gives the file of an earlier layer this name, if that is the same. */
+  #link(directory: number, name: string, node: ScannedNode): boolean {
+    const earlier = this.#levels.at(-1)?.earlier;
+    if (earlier === undefined || this.#linking === undefined) return false;
+    const wanted = { ...this.#ownerOf(node), mode: this.#modeOf(node), mtime: this.#timeOf(node) };
+    return this.#linking.tryLink(earlier, { directory, name }, node, wanted);
   }
 
   /** What has the name goes; not a directory with something in it. */
@@ -310,7 +357,8 @@ class Copy implements Disposable {
         const isSame = now.mtime === status.mtime && now.size === status.size && now.inode === status.inode;
         if (!isSame) throw new StepFailure(`${source} was changed while it was copied`);
         this.#attributes(output, node);
-        setTimes(output, status.mtime, status.mtime);
+        const mtime = this.#timeOf(node);
+        setTimes(output, mtime, mtime);
       } finally {
         closeFile(output);
       }
@@ -330,6 +378,12 @@ class Copy implements Disposable {
       done += got;
     }
   }
+}
+
+function closeLevel({ source, target, earlier }: Level): void {
+  closeFile(source);
+  closeFile(target);
+  if (earlier !== undefined) closeFile(earlier);
 }
 
 /** Below this, reading and writing is quicker than asking the kernel to copy. */

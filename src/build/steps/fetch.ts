@@ -7,6 +7,7 @@ import { closeFile, openDirectory } from "../../linux/paths.ts";
 import { isDirectory } from "../../linux/walk.ts";
 import { plainDigests } from "../context/digests.ts";
 import { checkOut } from "../context/git.ts";
+import { gitMaterial, type Material } from "../context/material.ts";
 import { ownDirectory } from "../context/own-directory.ts";
 import { scan } from "../context/scan.ts";
 import { findInTree } from "../context/tree.ts";
@@ -19,13 +20,13 @@ import type { FoundSource } from "./sources.ts";
 export interface FetchContext {
   readonly rooms: Pick<BuildRooms, "instance" | "searchPath">;
   readonly vertex: Vertex;
-  /** For what comes without a time. Nanoseconds since 1970. */
-  readonly fileTime: bigint;
   readonly signal: AbortSignal;
 }
 
 export interface Fetched extends Disposable {
   readonly sources: readonly FoundSource[];
+  /** What they were known by where they came from. */
+  readonly materials: readonly Material[];
 }
 
 type UrlSource = Extract<FileSource, { kind: "url" }>;
@@ -35,13 +36,15 @@ type GitFileSource = Extract<FileSource, { kind: "git" }>;
 export async function fetchSources(sources: readonly FileSource[], context: FetchContext): Promise<Fetched> {
   using stack = new DisposableStack();
   const found: FoundSource[] = [];
+  const materials: Material[] = [];
   for (const source of sources) {
     if (source.kind !== "url" && source.kind !== "git") continue;
     const directory = stack.use(ownDirectory(context.rooms.instance.dataRoot)).path;
-    const base =
+    const { base, material } =
       source.kind === "url"
         ? await fetchUrl(source, directory, context)
         : await fetchGit(source, directory, context);
+    materials.push(material);
     const root = openDirectory(directory);
     stack.defer(() => closeFile(root));
     const tree = { root, ignore: undefined, belongsToRoot: true, digests: plainDigests };
@@ -53,11 +56,17 @@ export async function fetchSources(sources: readonly FileSource[], context: Fetc
     found.push({ kind: "scan", scan: scanned, name: base, isDirectory: isDirectory(node.status), unpack });
   }
   const kept = stack.move();
-  return { sources: found, [Symbol.dispose]: () => kept.dispose() };
+  return { sources: found, materials, [Symbol.dispose]: () => kept.dispose() };
 }
 
-/** @returns the file's name in the directory. Mode 0600, and the time that the server gives it, as in Docker. */
-async function fetchUrl(source: UrlSource, directory: string, context: FetchContext): Promise<string> {
+interface FetchedSource {
+  /** Where in the directory it is. */
+  readonly base: string;
+  readonly material: Material;
+}
+
+/** @returns the file's name in the directory. Mode 0600, and the time that the server gives it or 1970, as BuildKit. */
+async function fetchUrl(source: UrlSource, directory: string, context: FetchContext): Promise<FetchedSource> {
   const { url, fileName, checksum } = source;
   const path = join(directory, fileName);
   let response: Response;
@@ -69,7 +78,7 @@ async function fetchUrl(source: UrlSource, directory: string, context: FetchCont
   }
   if (!response.ok)
     throw new StepFailure(`failed to load ${url}: invalid response status ${response.status}`);
-  const [algorithm = "sha256"] = checksum.split(":");
+  const algorithm = checksum === "" ? "sha256" : (checksum.split(":", 1)[0] ?? "");
   const hasher = new Bun.CryptoHasher(digestAlgorithm(algorithm));
   const fd = openSync(path, "wx", 0o600);
   try {
@@ -84,13 +93,13 @@ async function fetchUrl(source: UrlSource, directory: string, context: FetchCont
   } finally {
     closeSync(fd);
   }
-  const actual = `${algorithm}:${hasher.digest("hex")}`;
+  const hex = hasher.digest("hex");
+  const actual = `${algorithm}:${hex}`;
   if (checksum !== "" && actual !== checksum) throw new StepFailure(`digest mismatch ${actual}: ${checksum}`);
   const given = Date.parse(response.headers.get("last-modified") ?? "");
-  const seconds =
-    Number.isFinite(given) && given > 0 ? given / 1000 : Number(context.fileTime / 1_000_000_000n);
+  const seconds = Number.isFinite(given) && given > 0 ? given / 1000 : 0;
   utimesSync(path, seconds, seconds);
-  return fileName;
+  return { base: fileName, material: { uri: url, digest: { [algorithm]: hex } } };
 }
 
 function digestAlgorithm(name: string): "sha256" | "sha384" | "sha512" {
@@ -99,9 +108,16 @@ function digestAlgorithm(name: string): "sha256" | "sha384" | "sha512" {
 }
 
 /** @returns where in the directory its files are. All of them get the commit's time. */
-async function fetchGit(source: GitFileSource, directory: string, context: FetchContext): Promise<string> {
+async function fetchGit(
+  source: GitFileSource,
+  directory: string,
+  context: FetchContext,
+): Promise<FetchedSource> {
   const { searchPath } = context.rooms;
   const output = (text: Uint8Array) => context.vertex.log("stderr", text);
-  await checkOut(source, directory, { searchPath, signal: context.signal, output });
-  return source.subdirectory === "" ? "/" : `/${source.subdirectory}`;
+  const { commit } = await checkOut(source, directory, { searchPath, signal: context.signal, output });
+  return {
+    base: source.subdirectory === "" ? "/" : `/${source.subdirectory}`,
+    material: gitMaterial(source, commit),
+  };
 }

@@ -1,9 +1,7 @@
 /** COPY and ADD, when their sources are found: what goes where. */
 import { applyLayer } from "../../images/layers/apply.ts";
-import { detectCompression } from "../../images/layers/compression.ts";
-import { splitPath } from "../../images/layers/entry-name.ts";
 import { removeTreeAt } from "../../linux/directories.ts";
-import { changeMode, changeOwner, nodeType, readAt, setTimes, statusAt, writeAt } from "../../linux/nodes.ts";
+import { changeMode, changeOwner, nodeType, setTimes, statusAt, writeAt } from "../../linux/nodes.ts";
 import {
   closeFile,
   descriptorPath,
@@ -13,11 +11,15 @@ import {
   openResolved,
   resolve,
 } from "../../linux/paths.ts";
+import type { EarlierFiles } from "../cache/earlier.ts";
 import type { Scan } from "../context/scan.ts";
 import { openInTree, pathBelow } from "../context/tree.ts";
 import type { FilesOperation } from "../graph/operations.ts";
-import { type CopyOptions, type CopyPart, copyPart, copyScan } from "./copy.ts";
+import { type ArchiveOptions, isArchive } from "./archive.ts";
+import { type CopyOptions, type CopyPart, copyPart, copyScan, type PartOptions } from "./copy.ts";
 import { StepFailure } from "./failure.ts";
+import type { Filled } from "./layer.ts";
+import { filesOfPart } from "./linking.ts";
 import type { ModeChange } from "./modes.ts";
 import { modeChange } from "./modes.ts";
 import { type Owner, resolveOwner } from "./owners.ts";
@@ -32,11 +34,11 @@ export async function filesStep(
   operation: FilesOperation,
   root: string,
   sources: readonly FoundSource[],
-  context: { readonly fileTime: bigint; readonly canWriteLater: boolean; readonly signal: AbortSignal },
+  context: FilesContext,
 ): Promise<FilesDone> {
   const owner = resolveOwner(root, operation.chown);
   const mode = modeChange(operation.chmod);
-  using target = new TargetTree(root, owner);
+  using target = new TargetTree(root, owner, directoryMode(operation.chmod));
   const parts: LaterPart[] = [];
   // Of several sources the later ones may replace what the first ones bring.
   const canWriteLater = context.canWriteLater && sources.length === 1;
@@ -46,22 +48,34 @@ export async function filesStep(
     parts.push({ part, path: pathBelow(target.root, directory) });
   };
   const options = { owner, mode, signal: context.signal };
-  const placing = new Placing(
-    operation,
-    target,
-    canWriteLater ? { ...options, later } : options,
-    context.fileTime,
-  );
-  checkDestination(operation, sources);
-  for (const source of sources) await placing.put(source, sources.length > 1);
-  return { newest: placing.newest, finish: (layer) => writeParts(parts, layer, options) };
+  const placing = new Placing(operation, target, canWriteLater ? { ...options, later } : options, context);
+  for (const source of sources) await placing.put(source);
+  return {
+    newest: placing.newest,
+    finish: (layer, latest) => writeParts(parts, layer, { ...options, latest, earlier: context.earlier }),
+    copied: () => copiedIn(parts),
+  };
+}
+
+export interface FilesContext extends ArchiveOptions {
+  readonly fileTime: bigint;
+  readonly canWriteLater: boolean;
+  /** What the last copy of the same files has left. */
+  readonly earlier?: EarlierFiles | undefined;
+}
+
+/** Of directories that have to be made on the way: only octal modes are given to them, as in BuildKit. */
+function directoryMode(chmod: string): number | undefined {
+  return /^[0-7]+$/.test(chmod) ? Number.parseInt(chmod, 8) & 0o777 : undefined;
 }
 
 export interface FilesDone {
   /** The newest time of what was copied; nanoseconds since 1970. */
   readonly newest: bigint;
-  /** @param layer the directory that holds what the layer adds */
-  readonly finish: (layer: string) => Promise<void>;
+  /** @param layer the directory that holds what the layer adds. @param latest what later times of files become */
+  readonly finish: (layer: string, latest?: bigint) => Promise<Filled>;
+  /** Files that `finish` has put into the layer, and that a later copy may take from there: paths and digests. */
+  readonly copied: () => Iterable<readonly [path: string, digest: string]>;
 }
 
 interface LaterPart {
@@ -70,14 +84,17 @@ interface LaterPart {
   readonly path: string;
 }
 
-async function writeParts(parts: readonly LaterPart[], layer: string, options: CopyOptions): Promise<void> {
-  if (parts.length === 0) return;
+async function writeParts(parts: readonly LaterPart[], layer: string, options: PartOptions): Promise<Filled> {
+  const directories = new Set<string>();
+  let bytes = 0;
+  if (parts.length === 0) return { directories, bytes };
   const top = openDirectory(layer);
   try {
     for (const { part, path } of parts) {
       const directory = openInTree({ root: top }, path);
       try {
-        await copyPart(part, directory, options);
+        bytes += await copyPart(part, { directory, path }, options);
+        directories.add(path);
       } finally {
         closeFile(directory);
       }
@@ -85,16 +102,17 @@ async function writeParts(parts: readonly LaterPart[], layer: string, options: C
   } finally {
     closeFile(top);
   }
+  return { directories, bytes };
 }
 
-/** @throws StepFailure in the classic builder's words */
-function checkDestination({ destination, sources }: FilesOperation, found: readonly FoundSource[]): void {
-  if (found.length <= 1 && sources.length <= 1) return;
-  if (!/\/\.?$/.test(destination)) {
-    throw new StepFailure(
-      "When using COPY with more than one source file, the destination must be a directory and end with a /",
-    );
-  }
+function* copiedIn(parts: readonly LaterPart[]): Generator<readonly [path: string, digest: string]> {
+  for (const { part, path } of parts) yield* filesOfPart(part, path);
+}
+
+/** A name in an open directory, which whoever gets it closes. */
+interface Place {
+  readonly directory: number;
+  readonly base: string;
 }
 
 class Placing {
@@ -103,51 +121,57 @@ class Placing {
   readonly #target: TargetTree;
   readonly #options: CopyOptions;
   readonly #fileTime: bigint;
+  readonly #archives: ArchiveOptions;
 
-  constructor(operation: FilesOperation, target: TargetTree, options: CopyOptions, fileTime: bigint) {
+  constructor(
+    operation: FilesOperation,
+    target: TargetTree,
+    options: CopyOptions,
+    context: ArchiveOptions & { readonly fileTime: bigint },
+  ) {
     this.#operation = operation;
     this.#target = target;
     this.#options = options;
-    this.#fileTime = fileTime;
+    this.#fileTime = context.fileTime;
+    this.#archives = { searchPath: context.searchPath, signal: context.signal };
   }
 
-  async put(source: FoundSource, isOneOfMany: boolean): Promise<void> {
-    const { destination, parents } = this.#operation;
-    const isIntoDirectory =
-      isOneOfMany || /\/\.?$/.test(destination) || this.#target.isDirectory(destination);
-    if (source.kind === "inline") {
-      this.#inline(source, isIntoDirectory ? `${destination}/${source.name}` : destination);
+  async put(source: FoundSource): Promise<void> {
+    const { destination } = this.#operation;
+    if (
+      source.kind === "scan" &&
+      source.unpack &&
+      !source.isDirectory &&
+      (await isArchive(source.scan, this.#archives))
+    ) {
+      await this.#unpack(source.scan, destination);
       return;
     }
-    const { scan, isDirectory } = source;
-    if (source.unpack && !isDirectory && isArchive(scan)) {
-      await this.#unpack(scan, destination);
+    if (source.kind === "scan" && source.isDirectory) {
+      const directory = this.#target.open(destination);
+      await this.#into({ directory, base: "." }, source.scan);
       return;
     }
-    if (isDirectory && !parents) {
-      await this.#into(destination, ".", scan);
-      return;
-    }
-    const path = isIntoDirectory || parents ? `${destination}/${source.name}` : destination;
-    const { parent, base } = splitPath(path.replace(/\/+/g, "/").replace(/\/$/, "").replace(/^\//, ""));
-    await this.#into(parent, base === "" ? "." : base, scan);
+    const isIntoDirectory = /\/\.?$/.test(destination) || this.#target.isDirectory(destination);
+    const place = isIntoDirectory
+      ? { directory: this.#target.open(destination), base: source.name }
+      : this.#target.openParent(destination);
+    if (source.kind === "inline") this.#inline(source.content, place);
+    else await this.#into(place, source.scan);
   }
 
-  async #into(directory: string, name: string, scan: Scan): Promise<void> {
-    const fd = this.#target.open(directory);
+  async #into({ directory, base }: Place, scan: Scan): Promise<void> {
     try {
-      this.#note(await copyScan(scan, fd, name, this.#options));
+      this.#note(await copyScan(scan, directory, base, this.#options));
     } finally {
-      closeFile(fd);
+      closeFile(directory);
     }
   }
 
-  #inline({ content }: { readonly content: string }, path: string): void {
-    const { parent, base } = splitPath(path.replace(/\/+/g, "/").replace(/^\//, ""));
-    const directory = this.#target.open(parent);
+  #inline(content: string, { directory, base }: Place): void {
     try {
       if (isDirectoryAt(directory, base))
-        throw new StepFailure(`cannot replace to directory /${path} with file`);
+        throw new StepFailure(`cannot replace to directory ${base} with file`);
       removeTreeAt(directory, base);
       writeFileAt(directory, base, Buffer.from(content), { ...this.#options, time: this.#fileTime });
     } finally {
@@ -159,17 +183,19 @@ class Placing {
   async #unpack(scan: Scan, destination: string): Promise<void> {
     const how = resolve.beneath | resolve.noSymlinks | resolve.noMagicLinks;
     const archive = openResolved(scan.tree.root, scan.base, openFlag.readOnly, how);
-    const directory = this.#target.open(destination);
+    const directory = this.#target.open(destination, 0o755);
     try {
-      const { signal } = this.#options;
+      const { owner } = this.#options;
       const layer = { path: descriptorPath(directory), whiteouts: "delete" as const };
       const before = statusAt(directory, ".");
-      await applyLayer({ path: descriptorPath(archive) }, layer, { signal });
+      const { newest } = await applyLayer({ path: descriptorPath(archive) }, layer, {
+        ...this.#archives,
+        ...(owner === undefined ? {} : { owner }),
+      });
       // What the archive says of its own root is not meant for the destination.
       changeOwner(directory, before.uid, before.gid);
       changeMode(directory, before.mode & 0o7777);
-      // Its own files' times are clamped to the archive's: nothing in it can be younger.
-      this.#note(scan.nodes[0]?.status.mtime ?? 0n);
+      this.#note(newest);
     } finally {
       closeFile(directory);
       closeFile(archive);
@@ -194,25 +220,6 @@ export function writeFileAt(
     changeOwner(fd, about.owner?.uid ?? 0, about.owner?.gid ?? 0);
     changeMode(fd, (about.mode?.(nodeType.file | 0o644) ?? 0o644) & 0o7777);
     setTimes(fd, about.time, about.time);
-  } finally {
-    closeFile(fd);
-  }
-}
-
-const tarMagicAt = 257;
-
-/** By its first bytes, as Docker tells: a tar, plain or compressed in a way that we read. */
-function isArchive({ tree, base }: Scan): boolean {
-  const how = resolve.beneath | resolve.noSymlinks | resolve.noMagicLinks;
-  const fd = openResolved(tree.root, base, openFlag.readOnly | openFlag.nonBlocking, how);
-  try {
-    const start = new Uint8Array(512);
-    const length = readAt(fd, start, 0, base);
-    if (length >= 6 && detectCompression(start) !== "none") return true;
-    return (
-      length >= tarMagicAt + 5 &&
-      Buffer.from(start.subarray(tarMagicAt, tarMagicAt + 5)).toString() === "ustar"
-    );
   } finally {
     closeFile(fd);
   }

@@ -46,7 +46,8 @@ function applyAction(
     if (permissions.includes("s") && who === "u") given |= 0o4000;
     if (permissions.includes("s") && who === "g") given |= 0o2000;
   }
-  if (permissions.includes("t")) given |= 0o1000;
+  // As BSD's chmod, which BuildKit follows: it is nothing that only others may have.
+  if (permissions.includes("t") && chosen.some((who) => who !== "o")) given |= 0o1000;
   switch (operator) {
     case "+":
       return bits | given;

@@ -10,7 +10,9 @@ import type { BuildRooms } from "../rooms.ts";
 import { StepFailure } from "./failure.ts";
 import { mountAside } from "./layer.ts";
 import type { Root } from "./root.ts";
-import { forwardAgent } from "./ssh.ts";
+
+/** Loaded when a step wants an agent. */
+const ssh = (): typeof import("./ssh.ts") => require("./ssh.ts");
 
 export interface MountSources {
   readonly rooms: BuildRooms;
@@ -164,7 +166,7 @@ async function sshMount(
     if (mount.required) throw new StepFailure(`unset ssh forward key ${mount.id}`);
     return;
   }
-  into.held.use(forwardAgent(place, socket));
+  into.held.use(ssh().forwardAgent(place, socket));
   chownSync(place, mount.uid ?? 0, mount.gid ?? 0);
   chmodSync(place, mount.mode ?? 0o600);
   const number = into.environment.filter((entry) => entry.startsWith("SSH_AUTH_SOCK=")).length;

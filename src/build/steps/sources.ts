@@ -17,7 +17,7 @@ export type FoundSource =
   | {
       readonly kind: "scan";
       readonly scan: Scan;
-      /** Below the destination, when that is a directory; for `--parents` with the directories that are kept. */
+      /** Below the destination, when that is a directory and this is none. */
       readonly name: string;
       /** A directory's content goes into the destination itself. */
       readonly isDirectory: boolean;
@@ -49,27 +49,32 @@ async function findPaths(
   source: PathSource,
   options: { exclude?: IgnoreMatcher; signal: AbortSignal },
 ): Promise<FoundSource[]> {
-  const tops = expand(tree, source.path);
+  const { path, pattern, required, unpack } = source;
+  const include = pattern === undefined ? undefined : new IgnoreMatcher([pattern]);
   const found: FoundSource[] = [];
-  for (const top of tops) {
-    const paths = source.pattern === undefined ? [top] : expand(tree, join(top, source.pattern));
-    for (const path of paths) {
-      const node = findInTree(tree, path);
-      const scanned = node === undefined ? undefined : await scan(tree, node.path, options);
-      if (node === undefined || scanned === undefined) continue;
-      found.push({
-        kind: "scan",
-        scan: scanned,
-        name: source.pattern === undefined ? lastName(path) : path.slice(join(top, "/").length),
-        isDirectory: isDirectory(node.status),
-        unpack: source.unpack,
-      });
-    }
+  for (const top of expand(tree, path)) {
+    const node = findInTree(tree, top);
+    const scanning = include === undefined ? options : { ...options, include };
+    const scanned = node === undefined ? undefined : await scan(tree, node.path, scanning);
+    if (node === undefined || scanned === undefined) continue;
+    found.push({
+      kind: "scan",
+      scan: scanned,
+      name: lastName(top),
+      isDirectory: isDirectory(node.status),
+      unpack,
+    });
   }
-  const isWild = hasWildcards(source.path) || (source.pattern !== undefined && hasWildcards(source.pattern));
-  if (found.length === 0 && (!isWild || source.required !== undefined))
-    throw notFound(source.required ?? source.path);
+  if (required !== undefined && !(await isThere(tree, required, options.signal))) throw notFound(required);
+  if (found.length === 0 && pattern === undefined && !hasWildcards(path)) throw notFound(path);
   return found;
+}
+
+async function isThere(tree: FileTree, path: string, signal: AbortSignal): Promise<boolean> {
+  const node = findInTree(tree, path);
+  if (node === undefined) return false;
+  const nothingBelow = new IgnoreMatcher([]);
+  return (await scan(tree, node.path, { include: nothingBelow, signal })) !== undefined;
 }
 
 function notFound(path: string): StepFailure {

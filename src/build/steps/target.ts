@@ -13,6 +13,7 @@ import {
 } from "../../linux/nodes.ts";
 import { closeFile, openDirectory, openFlag, resolve, tryOpenResolved } from "../../linux/paths.ts";
 import { isDirectory } from "../../linux/walk.ts";
+import { pathBelow } from "../context/tree.ts";
 import { StepFailure } from "./failure.ts";
 import type { Owner } from "./owners.ts";
 
@@ -23,11 +24,13 @@ export class TargetTree implements Disposable {
   /** Open directory. */
   readonly root: number;
   readonly #owner: Owner | undefined;
+  readonly #mode: number;
 
-  /** @param owner of directories that have to be made */
-  constructor(path: string, owner: Owner | undefined) {
+  /** @param owner of directories that have to be made, @param mode theirs */
+  constructor(path: string, owner: Owner | undefined, mode = 0o755) {
     this.root = openDirectory(path);
     this.#owner = owner;
+    this.#mode = mode;
   }
 
   [Symbol.dispose](): void {
@@ -46,25 +49,51 @@ export class TargetTree implements Disposable {
    * Opens a directory; what is missing on the way is made. The caller closes it.
    * @throws StepFailure when something on the way is no directory
    */
-  open(path: string): number {
-    return this.#open(relative(path), 0);
+  open(path: string, mode = this.#mode): number {
+    return this.#open(relative(path), mode, 0);
   }
 
-  #open(path: string, jumps: number): number {
+  /**
+   * Where a file of this path belongs: its links are followed, also to what is not there. The caller closes
+   * `directory`. @throws StepFailure as `open`
+   */
+  openParent(path: string): { directory: number; base: string } {
+    let at = relative(path);
+    for (let jumps = 0; ; jumps += 1) {
+      const { parent, base } = splitPath(at);
+      const directory = this.open(parent);
+      const status = base === "" ? undefined : tryStatusAt(directory, base);
+      if (status === undefined || (status.mode & nodeType.mask) !== nodeType.symlink) {
+        return { directory, base: base === "" ? "." : base };
+      }
+      try {
+        if (jumps > mostLinks) throw notDirectory(path, constants.errno.ELOOP);
+        at = this.#linkedPath(directory, base);
+      } finally {
+        closeFile(directory);
+      }
+    }
+  }
+
+  /** What a link says, from the root. */
+  #linkedPath(directory: number, name: string): string {
+    const link = readSymlinkAt(directory, name);
+    return cleanPath(link.startsWith("/") ? link : `/${pathBelow(this.root, directory)}/${link}`) ?? "";
+  }
+
+  #open(path: string, mode: number, jumps: number): number {
     const flags = openFlag.readOnly | openFlag.directory;
     const fd = tryOpenResolved(this.root, path || ".", flags, how);
     if (fd >= 0) return fd;
     if (fd !== -constants.errno.ENOENT || jumps > mostLinks) throw notDirectory(path, -fd);
     const { parent, base } = splitPath(path);
-    const above = this.#open(parent, jumps + 1);
+    const above = this.#open(parent, mode, jumps + 1);
     try {
       const status = tryStatusAt(above, base);
-      if (status === undefined) this.#make(above, base);
+      if (status === undefined) this.#make(above, base, mode);
       else if ((status.mode & nodeType.mask) === nodeType.symlink) {
         // A link to what is not there: that is made, where the link says.
-        const link = readSymlinkAt(above, base);
-        const target = cleanPath(link.startsWith("/") ? link : `/${parent}/${link}`) ?? "";
-        return this.#open(target, jumps + 1);
+        return this.#open(this.#linkedPath(above, base), mode, jumps + 1);
       }
     } finally {
       closeFile(above);
@@ -74,14 +103,14 @@ export class TargetTree implements Disposable {
     return made;
   }
 
-  #make(directory: number, name: string): void {
+  #make(directory: number, name: string, mode: number): void {
     try {
-      makeDirectoryAt(directory, name, 0o755);
+      makeDirectoryAt(directory, name, mode);
     } catch (error) {
       if (hasErrno(error, "EEXIST")) return;
       throw error;
     }
-    changeModeAt(directory, name, 0o755);
+    changeModeAt(directory, name, mode);
     if (this.#owner !== undefined) changeOwnerAt(directory, name, this.#owner.uid, this.#owner.gid);
   }
 }

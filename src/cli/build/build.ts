@@ -12,9 +12,12 @@ import { parseUlimit } from "../options/devices.ts";
 import { labels, splitPair } from "../options/key-values.ts";
 import { parseExtraHost } from "../options/policies.ts";
 import { trustFlag } from "../options/trust.ts";
+import { readAttestations } from "./attestations.ts";
+import { readCacheSource, readCacheTarget } from "./caches.ts";
 import { namedContexts, readInputs, readSecret, readSsh } from "./inputs.ts";
 import { readOutputs } from "./outputs.ts";
 import { openDisplay, type ProgressMode, progressModes } from "./progress/display.ts";
+import { SummaryOfBuild } from "./progress/explanation.ts";
 import { SummaryOfFailure } from "./progress/failure.ts";
 import { formatBriefly, formatReport } from "./warnings.ts";
 
@@ -37,7 +40,7 @@ export const build: Command = {
 type Options = ReturnType<typeof declare>;
 
 function declare(flags: FlagSet) {
-  const foreign = ["attest", "builder", "cache-from", "cache-to", "policy", "provenance", "sbom"];
+  const foreign = ["builder", "policy"];
   const limits = [
     "cpu-period",
     "cpu-quota",
@@ -50,7 +53,7 @@ function declare(flags: FlagSet) {
   for (const name of [...foreign, ...limits]) flags.string(name, "As docker's", { unsupported: true });
   flags.string("memory", "As docker's", { short: "m", unsupported: true });
   flags.string("cpu-shares", "As docker's", { short: "c", unsupported: true });
-  for (const name of ["squash", "explain"]) flags.bool(name, "As docker's", { unsupported: true });
+  flags.bool("squash", "As docker's", { unsupported: true });
   // True of every build: no context travels, and no container of a step is left.
   for (const name of ["compress", "force-rm"]) flags.bool(name, "Accepted for scripts", { hidden: true });
   trustFlag(flags, "Skip image verification");
@@ -60,17 +63,27 @@ function declare(flags: FlagSet) {
     }),
     allow: flags.list(
       "allow",
-      'Allow extra privileged entitlement (e.g., "network.host", "security.insecure")',
+      'Allow extra privileged entitlement (e.g., "network.host", "security.insecure", "device")',
     ),
     annotation: flags.list("annotation", "Add annotation to the image"),
+    attest: flags.list("attest", 'Attestation parameters (format: "type=sbom,generator=image")'),
     buildArg: flags.list("build-arg", "Set build-time variables"),
     buildContext: flags.list("build-context", 'Additional build contexts (e.g., "name=path")'),
+    cacheFrom: flags.list(
+      "cache-from",
+      'External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")',
+    ),
+    cacheTo: flags.list(
+      "cache-to",
+      'Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")',
+    ),
     call: flags.string("call", 'Set method for evaluating build ("check", "build")', { initial: "build" }),
     cgroupParent: flags.string(
       "cgroup-parent",
       'Set the parent cgroup for the "RUN" instructions during build',
     ),
     check: flags.bool("check", 'Shorthand for "--call=check"'),
+    explain: flags.bool("explain", "Say what broke the cache, and what took the time"),
     file: flags.string("file", 'Name of the Dockerfile (default: "PATH/Dockerfile")', { short: "f" }),
     iidfile: flags.string("iidfile", "Write the image ID to a file"),
     label: flags.list("label", "Set metadata for an image"),
@@ -93,6 +106,7 @@ function declare(flags: FlagSet) {
         parse: parseMode,
       },
     ),
+    provenance: flags.string("provenance", 'Shorthand for "--attest=type=provenance"'),
     pull: flags.bool("pull", "Always attempt to pull all referenced images"),
     push: flags.bool("push", 'Shorthand for "--output=type=registry"'),
     quiet: flags.bool("quiet", "Suppress the build output and print image ID on success", { short: "q" }),
@@ -100,13 +114,17 @@ function declare(flags: FlagSet) {
       initial: true,
       hidden: true,
     }),
+    sbom: flags.string("sbom", 'Shorthand for "--attest=type=sbom"'),
     secret: flags.list("secret", 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")'),
     shmSize: flags.value("shm-size", "Shared memory size for build containers", {
       initial: 0,
       kind: "bytes",
       parse: parseBytes,
     }),
-    ssh: flags.list("ssh", 'SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")'),
+    ssh: flags.list(
+      "ssh",
+      'SSH agent socket or keys to expose to the build (format: "default|<id>[=<socket>|<key>[,<key>]]")',
+    ),
     tag: flags.list("tag", 'Name and optionally a tag (format: "name:tag")', { short: "t" }),
     target: flags.string("target", "Set the target build stage to build"),
     ulimit: flags.each("ulimit", "Ulimit options", { kind: "ulimit", parse: parseUlimit }),
@@ -162,20 +180,23 @@ async function requestOf(invocation: Invocation, options: Options, parts: Parts)
     throw new CommandError(`ERROR: network mode ${JSON.stringify(network)} not supported by davit's builder`);
   }
   const platforms = options.platform.value.flatMap((text) => text.split(",")).filter((text) => text !== "");
-  if (platforms.length > 1) {
-    throw new CommandError("ERROR: several platforms in one build are not supported yet by davit");
-  }
-  const [platform = io.env.DOCKER_DEFAULT_PLATFORM] = platforms;
+  const byDefault = (io.env.DOCKER_DEFAULT_PLATFORM ?? "").split(",").filter((text) => text !== "");
   const epoch = io.env.SOURCE_DATE_EPOCH;
   const isAllowed = network === "host" ? ["network.host"] : [];
+  const attestations = readAttestations({
+    attest: options.attest.value,
+    provenance: options.provenance.value,
+    sbom: options.sbom.value,
+  });
   return {
     context,
     dockerfile,
+    ...(attestations === undefined ? {} : { attestations }),
     namedContexts: namedContexts(io, options.buildContext.value),
     names: [...options.tag.value, ...parts.outputs.names],
     buildArguments: buildArguments(io, options.buildArg.value),
     ...(options.target.value === "" ? {} : { target: options.target.value }),
-    ...(platform ? { platform } : {}),
+    platforms: platforms.length > 0 ? platforms : byDefault,
     labels: labels(io, [], options.label.value),
     annotations: Object.fromEntries(options.annotation.value.map(annotation)),
     noCache: options.noCache.value,
@@ -191,6 +212,9 @@ async function requestOf(invocation: Invocation, options: Options, parts: Parts)
     ...(options.cgroupParent.value === "" ? {} : { cgroupParent: options.cgroupParent.value }),
     ...(epoch !== undefined && /^\d+$/.test(epoch) ? { sourceDateEpoch: Number(epoch) } : {}),
     outputs: parts.outputs.outputs,
+    cacheFrom: options.cacheFrom.value.map((text) => readCacheSource(io, text)),
+    cacheTo: options.cacheTo.value.map((text) => readCacheTarget(io, text)),
+    explain: options.explain.value,
     check: parts.isCheck,
     credentials: async (registry) => (await authOfRegistry(invocation, registry)).auth,
   };
@@ -236,6 +260,7 @@ async function follow(
   );
   const display = await openDisplay(mode, io.stderr);
   const failure = new SummaryOfFailure();
+  const explanation = request.explain === true ? new SummaryOfBuild() : undefined;
   const warnings: BuildWarning[] = [];
   let result: BuildResult | undefined;
   try {
@@ -243,12 +268,15 @@ async function follow(
       if (event.kind === "warning") warnings.push(event.warning);
       if (event.kind === "result") result = event.result;
       failure.take(event);
+      explanation?.take(event);
       await display.show(event);
     }
     await display.finish();
+    await io.stderr.write(explanation?.text() ?? "");
     return { result, warnings };
   } catch (error) {
     await display.finish();
+    await io.stderr.write(explanation?.text() ?? "");
     if (abort.signal.aborted) throw abort.signal.reason;
     if (!(error instanceof DavitError)) throw error;
     throw new CommandError(`${failure.text()}ERROR: failed to build: failed to solve: ${messageOf(error)}`);
@@ -268,23 +296,27 @@ async function verify(
   const opened = await engine();
   const again: BuildRequest = { ...request, names: [], noCache: true, outputs: [{ kind: "store" }] };
   const { result: second } = await follow(io, mode, buildsOf(opened), again);
-  if (second === undefined || second.imageId === first.imageId) {
-    await io.stderr.write(`verified: built twice, ${first.imageId} both times\n`);
-    return;
+  for (const [at, { imageId, platform }] of first.images.entries()) {
+    const other = second?.images[at]?.imageId ?? imageId;
+    if (other === imageId) {
+      await io.stderr.write(`verified: built twice, ${imageId} (${platform}) both times\n`);
+      continue;
+    }
+    const [difference] = await opened.images.diff(imageId, other);
+    const where = difference === undefined ? "in its config or its layers' times" : `at ${difference.Path}`;
+    throw new CommandError(
+      `ERROR: not reproducible: the second build gave ${other} (${platform}), which differs ${where}`,
+    );
   }
-  const [difference] = await opened.images.diff(first.imageId, second.imageId);
-  const where = difference === undefined ? "in its config or its layers' times" : `at ${difference.Path}`;
-  throw new CommandError(
-    `ERROR: not reproducible: the second build gave ${second.imageId}, which differs ${where}`,
-  );
 }
 
 async function report(io: Io, options: Options, result: BuildResult, request: BuildRequest): Promise<void> {
-  const { imageId, manifestDigest, names } = result;
+  const { imageId, manifestDigest, names, images } = result;
   if (options.iidfile.value !== "") writeFileSync(resolve(io.cwd, options.iidfile.value), imageId);
   if (options.metadataFile.value !== "") {
     const metadata = {
-      "containerimage.config.digest": imageId,
+      // Of an index no single config is meant.
+      ...(images.length === 1 ? { "containerimage.config.digest": imageId } : {}),
       "containerimage.digest": manifestDigest,
       ...(names.length === 0 ? {} : { "image.name": (request.names ?? []).join(",") }),
     };

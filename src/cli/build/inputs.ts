@@ -155,21 +155,41 @@ function readSecretFile(path: string): Uint8Array {
   }
 }
 
-/** `default`, `id`, `id=socket`. @throws CommandError */
+/** Of a key, as BuildKit has it; bytes. */
+const largestKey = 100 * 1024;
+
+/** `default`, `id`, `id=socket`, `id=key,key`. @throws CommandError */
 export function readSsh(io: Io, text: string): BuildSsh {
-  const [id, value] = splitPair(text);
-  const socket = value || io.env.SSH_AUTH_SOCK || "";
-  if (socket === "") {
+  const [name, value] = splitPair(text);
+  const id = name || "default";
+  const given = value || io.env.SSH_AUTH_SOCK || "";
+  if (given === "") {
     throw new CommandError("ERROR: invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set");
   }
-  const path = resolve(io.cwd, socket);
-  if (!existsSync(path)) throw new CommandError(`ERROR: ssh: ${path}: no such file or directory`);
-  if (!statSync(path).isSocket()) {
-    throw new CommandError(
-      "ERROR: --ssh with a key file is not supported yet by davit: load it into an agent",
-    );
-  }
-  return { id: id || "default", socket: path };
+  const paths = given.split(",").map((path) => resolve(io.cwd, path));
+  const sockets = paths.filter((path) => statusOfKey(path).isSocket());
+  const [socket] = sockets;
+  if (socket === undefined) return { id, keys: paths.map(readKey) };
+  if (paths.length === 1) return { id, socket };
+  throw new CommandError("ERROR: invalid combination of keys and sockets, or of several sockets");
+}
+
+function statusOfKey(path: string) {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status === undefined) throw new CommandError(`ERROR: stat ${path}: no such file or directory`);
+  return status;
+}
+
+function readKey(path: string): { name: string; content: Uint8Array } {
+  const status = statusOfKey(path);
+  if (!status.isFile()) throw new CommandError(`ERROR: ${path} is neither an agent's socket nor a key`);
+  if (status.size > largestKey) throw new CommandError(`ERROR: ${path} is too large for a key`);
+  return { name: path, content: readFileSync(path) };
+}
+
+/** What `type=` of such a text says; empty where it says nothing. It decides which other keys there are. */
+export function typeOf(text: string): string {
+  return /(?:^|,)"?type=([^,"]*)/i.exec(text)?.[1] ?? "";
 }
 
 /** `key=value` in CSV. @throws CommandError */

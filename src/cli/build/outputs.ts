@@ -4,7 +4,8 @@ import { resolve } from "node:path";
 import type { BuildOutput } from "../../engine/build.ts";
 import { CommandError } from "../command.ts";
 import type { Io } from "../io.ts";
-import { fieldsOf } from "./inputs.ts";
+import { formKeys, readForm, readTruth } from "./forms.ts";
+import { fieldsOf, typeOf } from "./inputs.ts";
 
 export interface Outputs {
   readonly outputs: readonly BuildOutput[];
@@ -18,9 +19,20 @@ export interface Outputs {
 export function readOutputs(io: Io, given: readonly string[], flags: { push: boolean }): Outputs {
   const files: OutputFile[] = [];
   const names: string[] = [];
-  const outputs = given.map((text) => readOutput(io, text, files, names));
-  if (outputs.length === 0) outputs.push({ kind: "store" });
-  if (flags.push) outputs.push({ kind: "push" });
+  let outputs: BuildOutput[];
+  try {
+    outputs = given.flatMap((text) => readOutput(io, text, files, names) ?? []);
+  } catch (error) {
+    for (const file of files) file.close(false);
+    throw error;
+  }
+  if (given.length === 0) outputs.push({ kind: "store" });
+  if (flags.push) {
+    // As buildx: of an image that is made anyway it says what is to be done with it.
+    const stored = outputs.findIndex(({ kind }) => kind === "store");
+    const of = outputs[stored];
+    outputs.splice(stored < 0 ? outputs.length : stored, 1, { ...of, kind: "push" });
+  }
   return {
     outputs,
     names,
@@ -30,15 +42,21 @@ export function readOutputs(io: Io, given: readonly string[], flags: { push: boo
   };
 }
 
-function readOutput(io: Io, text: string, files: OutputFile[], names: string[]): BuildOutput {
+/** @returns undefined for what only fills the cache */
+function readOutput(io: Io, text: string, files: OutputFile[], names: string[]): BuildOutput | undefined {
   // A path alone is a directory, and a dash a tar on stdout.
   if (!text.includes("=")) {
     return text === "-"
       ? { kind: "tar", write: standardOutput(io) }
       : { kind: "local", directory: resolve(io.cwd, text) };
   }
-  const fields = fieldsOf(text, "output", ["type", "dest", "name", "push", "tar"]);
-  const type = fields.get("type") ?? "";
+  const type = typeOf(text);
+  const known = keysOf.get(type);
+  if (known === undefined) {
+    const problem = `output type ${JSON.stringify(type)} is not supported by davit`;
+    throw new CommandError(`ERROR: ${type === "" ? "type is required for output" : problem}`);
+  }
+  const fields = fieldsOf(text, `type=${type} output`, ["type", ...known]);
   const destination = fields.get("dest");
   for (const name of (fields.get("name") ?? "").split(",")) if (name !== "") names.push(name);
   const write = () => {
@@ -49,26 +67,71 @@ function readOutput(io: Io, text: string, files: OutputFile[], names: string[]):
   };
   switch (type) {
     case "image":
-      return fields.get("push") === "true" ? { kind: "push" } : { kind: "store" };
     case "registry":
-      return { kind: "push" };
+      return imageOutput(fields, type);
     case "local":
       if (destination === undefined) throw new CommandError("ERROR: dest is required for local output");
-      return { kind: "local", directory: resolve(io.cwd, destination) };
+      return { kind: "local", directory: resolve(io.cwd, destination), ...splitOf(fields) };
     case "tar":
-      return { kind: "tar", write: write() };
-    case "oci":
-      return { kind: "archive", format: "oci", write: write() };
-    case "docker":
-      // Without a destination docker's own store is meant, which is ours.
-      if (destination === undefined) return { kind: "store" };
-      return { kind: "archive", format: "docker", write: write() };
-    case "":
-      throw new CommandError("ERROR: type is required for output");
+      return { kind: "tar", write: write(), ...splitOf(fields) };
+    case "cacheonly":
+      return undefined;
     default:
-      throw new CommandError(`ERROR: output type ${JSON.stringify(type)} is not supported by davit`);
+      return archiveOutput(io, fields, type === "oci" ? "oci" : "docker", write);
   }
 }
+
+/** `type=image` and `type=registry`, which is the same with `push=true`. */
+function imageOutput(fields: ReadonlyMap<string, string>, type: "image" | "registry"): BuildOutput {
+  const form = readForm(fields, undefined);
+  const isPushed = readTruth(fields, "push") ?? type === "registry";
+  const isStored = readTruth(fields, "store") ?? true;
+  // Whatever is stored can be run here at once.
+  if (readTruth(fields, "unpack") === false) {
+    throw new CommandError("ERROR: unpack=false is not supported by davit: use store=false");
+  }
+  const formed = form === undefined ? {} : { form };
+  if (!isPushed && !isStored) throw new CommandError("ERROR: an image that is neither stored nor pushed");
+  if (!isPushed) return { kind: "store", ...formed };
+  return { kind: "push", ...formed, ...(isStored ? {} : { isOnlyPushed: true }) };
+}
+
+function archiveOutput(
+  io: Io,
+  fields: ReadonlyMap<string, string>,
+  format: "oci" | "docker",
+  write: () => (bytes: Uint8Array) => Promise<void>,
+): BuildOutput {
+  const destination = fields.get("dest");
+  // Without a destination docker's own store is meant, which is ours.
+  if (format === "docker" && destination === undefined) {
+    const form = readForm(fields, undefined);
+    return { kind: "store", ...(form === undefined ? {} : { form }) };
+  }
+  const form = readForm(fields, "gzip") ?? {};
+  if (readTruth(fields, "tar") !== false) return { kind: "archive", format, form, write: write() };
+  if (format === "docker") throw new CommandError("ERROR: tar=false is for type=oci");
+  if (destination === undefined || destination === "-") {
+    throw new CommandError("ERROR: dest is required for oci output with tar=false");
+  }
+  return { kind: "layout", directory: resolve(io.cwd, destination), form };
+}
+
+function splitOf(fields: ReadonlyMap<string, string>): { isSplit?: boolean } {
+  const isSplit = readTruth(fields, "platform-split");
+  return isSplit === undefined ? {} : { isSplit };
+}
+
+/** What each type of output takes. */
+const keysOf = new Map<string, readonly string[]>([
+  ["image", ["name", "push", "store", "unpack", ...formKeys]],
+  ["registry", ["name", "push", "store", "unpack", ...formKeys]],
+  ["oci", ["name", "dest", "tar", ...formKeys]],
+  ["docker", ["name", "dest", "tar", ...formKeys]],
+  ["local", ["dest", "platform-split"]],
+  ["tar", ["dest", "platform-split"]],
+  ["cacheonly", []],
+]);
 
 function standardOutput(io: Io): (bytes: Uint8Array) => Promise<void> {
   if (io.stdout.isTerminal)

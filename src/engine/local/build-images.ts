@@ -26,6 +26,8 @@ export interface BuildImagesOptions {
   /** Ask the registry even for what is here. */
   readonly pull: boolean;
   readonly credentials: CredentialSource | undefined;
+  /** The build has several: then titles say which one is looked for. */
+  readonly namesPlatforms: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -36,7 +38,8 @@ export function buildImages(local: Local, options: BuildImagesOptions): BuildIma
     const key = `${name} ${formatPlatform(platform)}`;
     const known = asked.get(key);
     if (known !== undefined) return known;
-    const vertex = options.progress.vertex(`[internal] load metadata for ${name}`);
+    const prefix = options.namesPlatforms ? `${formatPlatform(platform)} ` : "";
+    const vertex = options.progress.vertex(`[${prefix}internal] load metadata for ${name}`);
     const looking = lookUp(local, name, platform, vertex, options).then(({ base, image }) => {
       found.set(base, image);
       return base;
@@ -110,7 +113,7 @@ async function findHere(
 ): Promise<Found | undefined> {
   using _lock = await lock(local.instance, "images", { mode: "shared", signal });
   try {
-    const { record, manifest: digest, platform: own } = imageFor(local, name, platform);
+    const { record, manifest: digest, platform: own, index } = imageFor(local, name, platform);
     for (const chainId of record.chainIds) lease(session, chainId);
     const config = parseConfig(local.content.read(record.id));
     const manifest = parseManifest(local.content.read(digest));
@@ -131,7 +134,7 @@ async function findHere(
         history: config.history,
         ...(config.author === undefined ? {} : { author: config.author }),
       },
-      image: { id: record.id, config, layers },
+      image: { id: record.id, digest: index ?? digest, config, layers },
     };
   } catch (error) {
     if (error instanceof NotFound || hasErrno(error, "ENOENT")) return undefined;

@@ -4,6 +4,8 @@
  */
 
 import { removeLost } from "../../build/cache/lost.ts";
+import type { RemoteCaches } from "../../build/cache/remote/import.ts";
+import { CacheBroken } from "../../build/cache/remote/layer.ts";
 import { contextTree, type OpenContext, openContextDirectory } from "../../build/context/open.ts";
 import { DockerfileError } from "../../build/dockerfile/errors.ts";
 import { excerpt } from "../../build/dockerfile/excerpt.ts";
@@ -11,35 +13,34 @@ import { Source } from "../../build/dockerfile/source.ts";
 import type { BuildPlan, FilesFrom } from "../../build/dockerfile/stages/model.ts";
 import { eventsOf } from "../../build/event-queue.ts";
 import type { BuildEvent } from "../../build/events.ts";
-import type { LocalImage } from "../../build/graph/operations.ts";
-import { type Graph, translate } from "../../build/graph/translate.ts";
-import { exportDirectory, exportTar } from "../../build/output/files.ts";
-import { composeImage } from "../../build/output/image.ts";
-import { writeLayers } from "../../build/output/layers.ts";
-import { storeImage } from "../../build/output/store.ts";
+import { GraphBuilder, type LocalImage } from "../../build/graph/operations.ts";
+import { translate } from "../../build/graph/translate.ts";
+import type { Attest } from "../../build/output/image-index.ts";
 import { planOf, type ReadDockerfile, readDockerfile, warningsOf } from "../../build/prepare.ts";
 import type { BuildRooms } from "../../build/rooms.ts";
 import { Progress } from "../../build/solver/progress.ts";
 import { Solver } from "../../build/solver/solve.ts";
-import type { Root } from "../../build/steps/root.ts";
+import { cdiDevices } from "../../build/steps/cdi.ts";
 import { InvalidParameter, messageOf, NotFound } from "../../core/errors.ts";
-import { archiveBytes } from "../../images/archives/archive-writer.ts";
 import { repairImages } from "../../images/collect.ts";
 import type { IngestSession } from "../../images/content.ts";
-import { type Image, idOf } from "../../images/image.ts";
-import { hostPlatform, parsePlatform } from "../../images/platform.ts";
-import {
-  canonicalForm,
-  familiarForm,
-  parseReference,
-  type Reference,
-  withDefaultTag,
-} from "../../images/references.ts";
-import type { BuildContext, BuildOutput, BuildRequest } from "../build.ts";
+import type { Platform } from "../../images/manifest.ts";
+import { hostPlatform } from "../../images/platform.ts";
+import { canonicalForm, parseReference, type Reference, withDefaultTag } from "../../images/references.ts";
+import type { BuildContext, BuildRequest } from "../build.ts";
+import type { AttestState } from "./build-attest.ts";
 import { type BuildImages, buildImages } from "./build-images.ts";
+import { openNotebook } from "./build-notebook.ts";
+import {
+  allWarnings,
+  checkOutputs,
+  type PlatformGraph,
+  type PlatformPlan,
+  type PlatformResult,
+  platformsOf,
+} from "./build-platforms.ts";
 import { roomsOf } from "./build-rooms.ts";
 import type { Local } from "./local.ts";
-import { spawnInternal } from "./restart-policy.ts";
 
 /**
  * @throws DockerfileError for a Dockerfile that cannot be built; StepFailure for a step that failed; what a registry
@@ -77,6 +78,14 @@ function nameOf(text: string): Reference {
   }
 }
 
+interface SolveParts {
+  readonly file: ReadDockerfile;
+  readonly main: OpenContext;
+  readonly opened: AsyncDisposableStack;
+  readonly graphs: readonly PlatformGraph[];
+  readonly first: BuildPlan;
+}
+
 interface BuildState {
   readonly names: readonly Reference[];
   readonly session: IngestSession;
@@ -89,12 +98,16 @@ class Build {
   readonly #local: Local;
   readonly #request: BuildRequest;
   readonly #with: BuildState;
+  readonly #platforms: readonly [Platform, ...Platform[]];
+  readonly #startedAt = Date.now();
 
   constructor(rooms: BuildRooms, local: Local, request: BuildRequest, state: BuildState) {
     this.#rooms = rooms;
     this.#local = local;
     this.#request = request;
     this.#with = state;
+    this.#platforms = platformsOf(request);
+    checkOutputs(request, this.#platforms);
   }
 
   async run(): Promise<void> {
@@ -107,25 +120,34 @@ class Build {
       session,
       pull: this.#request.pull === true,
       credentials: this.#request.credentials,
+      namesPlatforms: this.#platforms.length > 1,
       signal,
     });
-    const plan = await this.#plan(file, images).catch((error: unknown) => {
-      if (error instanceof DockerfileError) progress.tell({ kind: "failure", excerpt: excerptOf(error) });
-      throw error;
-    });
-    for (const warning of warningsOf(plan, file)) progress.tell({ kind: "warning", warning });
+    const plans = await this.#plans(file, images);
+    const [{ plan: first }] = plans;
+    for (const warning of warningsOf(allWarnings(plans), file)) progress.tell({ kind: "warning", warning });
     if (this.#request.check === true) return;
-    const imageContexts = await this.#imageContexts(plan, images);
-    const graph = translate(plan, {
-      imageOf: images.imageOf,
-      imageContext: (name) => imageContexts.get(name),
-      noCache: this.#request.noCache === true,
-      noCacheFilter: this.#request.noCacheFilter ?? [],
-      network: this.#request.network ?? "default",
-      extraHosts: this.#request.extraHosts ?? [],
-      entitlements: this.#request.entitlements ?? [],
-      platform: this.#platform,
-    });
+    const graphs = await this.#graphs(plans, images);
+    const parts = { file, main, opened, graphs, first };
+    const { cacheFrom = [] } = this.#request;
+    if (cacheFrom.length === 0) {
+      await this.#solve(parts);
+      return;
+    }
+    const { withCaches } = await import("./build-caches.ts");
+    const places = { platforms: this.#platforms, rooms: this.#rooms, session };
+    await withCaches(cacheFrom, places, this.#cacheContext, (elsewhere) => this.#solve(parts, elsewhere));
+  }
+
+  get #cacheContext() {
+    const { progress, signal } = this.#with;
+    return { local: this.#local, progress, credentials: this.#request.credentials, signal };
+  }
+
+  /** Makes what the graphs describe, and exports it. @param elsewhere caches besides the one here */
+  async #solve({ file, main, opened, graphs, first }: SolveParts, elsewhere?: RemoteCaches): Promise<void> {
+    const { progress, session, signal } = this.#with;
+    using notebook = openNotebook(this.#rooms.state, this.#request);
     await using solver = new Solver(this.#rooms, {
       progress,
       session,
@@ -135,52 +157,135 @@ class Build {
         return contextTree(context, name === "" ? file.ignore : undefined, this.#rooms.instance.dataRoot);
       },
       secrets: new Map((this.#request.secrets ?? []).map(({ id, content }) => [id, content])),
-      agents: new Map((this.#request.ssh ?? []).map(({ id, socket }) => [id, socket])),
-      proxy: plan.proxy,
+      agents: await this.#agents(opened),
+      proxy: first.proxy,
       limits: {
         shmSize: this.#request.shmSize,
         ulimits: this.#request.ulimits,
         cgroupParent: this.#request.cgroupParent,
       },
-      epoch: this.#epoch(plan),
+      epoch: this.#epoch(first),
+      ...(elsewhere === undefined ? {} : { elsewhere }),
+      notebook,
+      isThorough: (this.#request.cacheTo ?? []).some(
+        (target) => target.kind !== "inline" && target.mode === "max",
+      ),
       signal,
     });
-    let root: Root;
+    let results: PlatformResult[];
     try {
-      root = await solver.root(graph.target);
+      results = await Promise.all(
+        graphs.map(async ({ platform, plan, graph }) => {
+          return { platform, plan, graph, root: await solver.root(graph.target) };
+        }),
+      );
     } catch (error) {
-      this.#tellFailure(file, solver, graph);
+      // A cache that is broken is no failure of the step that wanted something of it.
+      if (!(error instanceof CacheBroken)) this.#tellFailure(file, solver, graphs);
       throw error;
     }
-    await this.#export(plan, root);
+    solver.tellSkipped();
+    const { exportResults } = await import("./build-export.ts");
+    const exporting = { local: this.#local, rooms: this.#rooms, request: this.#request, ...this.#with };
+    const attest = await this.#attester({ file, context: main.material, results, solver });
+    await exportResults(results, { ...exporting, attest });
+    await this.#exportCaches(results, solver);
   }
 
-  #tellFailure(file: ReadDockerfile, { failed }: Solver, { ranges }: Graph): void {
-    const range = failed === undefined ? undefined : ranges.get(failed.operation.digest);
-    if (failed === undefined || range === undefined) return;
+  /** Sockets of agents by id. Those of the build's own end with it. */
+  async #agents(opened: AsyncDisposableStack): Promise<Map<string, string>> {
+    const sockets = new Map<string, string>();
+    for (const agent of this.#request.ssh ?? []) {
+      if ("socket" in agent) sockets.set(agent.id, agent.socket);
+      else {
+        const { startAgent } = await import("../../build/steps/ssh-agent.ts");
+        sockets.set(agent.id, opened.use(await startAgent(this.#rooms, agent.keys)).socket);
+      }
+    }
+    return sockets;
+  }
+
+  async #attester(about: Pick<AttestState, "file" | "context" | "results" | "solver">): Promise<Attest> {
+    if (this.#request.attestations === undefined) return async () => [];
+    const { attester } = await import("./build-attest.ts");
+    const [rooms, request, startedAt] = [this.#rooms, this.#request, this.#startedAt];
+    return attester({ ...about, ...this.#with, rooms, request, startedAt });
+  }
+
+  async #exportCaches(results: readonly PlatformResult[], solver: Solver): Promise<void> {
+    const targets = (this.#request.cacheTo ?? []).filter(({ kind }) => kind !== "inline");
+    if (targets.length === 0) return;
+    const { exportCaches } = await import("./build-caches.ts");
+    const made = {
+      results: results.map(({ root }) => root),
+      all: [...(await solver.results()).values()],
+      rooms: this.#rooms,
+      session: this.#with.session,
+    };
+    await exportCaches(targets, made, this.#cacheContext);
+  }
+
+  #tellFailure(file: ReadDockerfile, { failed }: Solver, graphs: readonly PlatformGraph[]): void {
+    if (failed === undefined) return;
+    const { digest } = failed.operation;
+    const range = graphs.map(({ graph }) => graph.ranges.get(digest)).find((each) => each !== undefined);
+    if (range === undefined) return;
     const shown = excerpt(new Source(file.name, file.text), range);
     this.#with.progress.tell({ kind: "failure", vertex: failed.vertex.number, excerpt: shown });
   }
 
-  get #platform() {
-    return this.#request.platform ? parsePlatform(this.#request.platform) : hostPlatform();
+  /** What the Dockerfile comes to on each platform. @throws DockerfileError */
+  async #plans(file: ReadDockerfile, images: BuildImages): Promise<[PlatformPlan, ...PlatformPlan[]]> {
+    const plan = async (platform: Platform) => ({
+      platform,
+      plan: await planOf(file, {
+        buildArguments: this.#request.buildArguments ?? {},
+        target: this.#request.target,
+        platform,
+        buildPlatform: hostPlatform(),
+        contexts: new Set(Object.keys(this.#request.namedContexts ?? {})),
+        resolveImage: images.resolve,
+        allStages: this.#request.check === true && this.#request.target === undefined,
+      }),
+    });
+    const [first, ...others] = this.#platforms;
+    try {
+      return await Promise.all([plan(first), ...others.map(plan)]);
+    } catch (error) {
+      if (error instanceof DockerfileError) {
+        this.#with.progress.tell({ kind: "failure", excerpt: excerptOf(error) });
+      }
+      throw error;
+    }
   }
 
-  #plan(file: ReadDockerfile, images: BuildImages): Promise<BuildPlan> {
-    return planOf(file, {
-      buildArguments: this.#request.buildArguments ?? {},
-      target: this.#request.target,
-      platform: this.#platform,
-      buildPlatform: hostPlatform(),
-      contexts: new Set(Object.keys(this.#request.namedContexts ?? {})),
-      resolveImage: images.resolve,
-      allStages: this.#request.check === true && this.#request.target === undefined,
-    });
+  /** One builder for all of them: what is the same on two platforms is one operation, and is done once. */
+  async #graphs(plans: readonly PlatformPlan[], images: BuildImages): Promise<PlatformGraph[]> {
+    const builder = new GraphBuilder();
+    const graphs: PlatformGraph[] = [];
+    for (const { platform, plan } of plans) {
+      const imageContexts = await this.#imageContexts(plan, platform, images);
+      const graph = translate(plan, {
+        imageOf: images.imageOf,
+        imageContext: (name) => imageContexts.get(name),
+        noCache: this.#request.noCache === true,
+        noCacheFilter: this.#request.noCacheFilter ?? [],
+        network: this.#request.network ?? "default",
+        extraHosts: this.#request.extraHosts ?? [],
+        entitlements: this.#request.entitlements ?? [],
+        devices: cdiDevices,
+        platforms: { target: platform, areSeveral: plans.length > 1 },
+        builder,
+      });
+      graphs.push({ platform, plan, graph });
+    }
+    return graphs;
   }
 
   /** The images that `--build-context name=docker-image://…` names, as far as the plan has use for them. */
   async #imageContexts(
     plan: BuildPlan,
+    platform: Platform,
     images: BuildImages,
   ): Promise<Map<string, { reference: string; image: LocalImage }>> {
     const found = new Map<string, { reference: string; image: LocalImage }>();
@@ -189,7 +294,7 @@ class Build {
       if (context.kind !== "image" || !used.has(name)) continue;
       const base = await images.resolve(
         canonicalForm(withDefaultTag(parseReference(context.reference))),
-        this.#platform,
+        platform,
       );
       found.set(name, { reference: base.reference, image: images.imageOf(base) });
     }
@@ -212,7 +317,7 @@ class Build {
     const { emptyContext, gitContext, tarContext } = await import("../../build/context/fetched.ts");
     switch (context.kind) {
       case "tar":
-        return tarContext(dataRoot, context.stream, signal);
+        return tarContext(dataRoot, context.stream, { searchPath: this.#rooms.searchPath, signal });
       case "git":
         return gitContext(dataRoot, context.url, { searchPath: this.#rooms.searchPath, signal });
       case "empty":
@@ -226,104 +331,6 @@ class Build {
     if (text === "") return undefined;
     if (!/^\d{1,11}$/.test(text)) throw new InvalidParameter(`invalid SOURCE_DATE_EPOCH: ${text}`);
     return BigInt(text) * 1_000_000_000n;
-  }
-
-  async #export(plan: BuildPlan, root: Root): Promise<void> {
-    const { outputs } = this.#request;
-    for (const output of outputs) {
-      const { signal } = this.#with;
-      if (output.kind === "local") {
-        const work = () => exportDirectory(this.#rooms, root, output.directory, signal);
-        await this.#vertex("exporting to client directory", "copying files", work);
-      } else if (output.kind === "tar") {
-        const work = () => exportTar(this.#rooms, root, output.write, signal);
-        await this.#vertex("exporting to client tarball", "sending tarball", work);
-      }
-    }
-    const ofImage = outputs.filter(({ kind }) => kind !== "local" && kind !== "tar");
-    if (ofImage.length > 0) await this.#exportImage(plan, root, ofImage);
-  }
-
-  async #vertex(name: string, text: string, work: () => Promise<void>): Promise<void> {
-    const vertex = this.#with.progress.vertex(name);
-    vertex.started();
-    try {
-      const done = vertex.status(text);
-      await work();
-      done();
-      vertex.finished();
-    } catch (error) {
-      vertex.finished(messageOf(error));
-      throw error;
-    }
-  }
-
-  async #exportImage(plan: BuildPlan, root: Root, outputs: readonly BuildOutput[]): Promise<void> {
-    const { progress, names, session, signal } = this.#with;
-    const vertex = progress.vertex("exporting to image");
-    vertex.started();
-    let image: Image;
-    try {
-      const written = vertex.status("exporting layers");
-      const layers = await writeLayers(this.#rooms, session, root, signal);
-      image = await composeImage({
-        stage: plan.target.image,
-        layers,
-        created: root.fileTime,
-        labels: this.#request.labels ?? {},
-        annotations: this.#request.annotations ?? {},
-      });
-      written();
-      for (const output of outputs) {
-        if (output.kind !== "archive") continue;
-        const sending = vertex.status("sending tarball");
-        const named = { image, names, parent: undefined };
-        const archive = archiveBytes([named], { docker: output.format === "docker", signal });
-        for await (const chunk of archive) await output.write(chunk);
-        sending();
-      }
-      if (outputs.some(({ kind }) => kind !== "archive")) {
-        const storing = vertex.status(`writing image ${idOf(image)}`);
-        const isSafe = await storeImage(this.#rooms, session, { image, layers, names, signal });
-        if (!isSafe) spawnInternal(this.#local, "settle");
-        storing();
-        for (const name of names) vertex.status(`naming to ${canonicalForm(name)}`)();
-      }
-      vertex.finished();
-    } catch (error) {
-      vertex.finished(messageOf(error));
-      throw error;
-    }
-    if (outputs.some(({ kind }) => kind === "push")) await this.#push();
-    await this.#tellResult(image);
-  }
-
-  /** @throws InvalidParameter when there is no name */
-  async #push(): Promise<void> {
-    const { names, signal } = this.#with;
-    if (names.length === 0) throw new InvalidParameter("tag is needed when pushing to registry");
-    const { push } = await import("./push.ts");
-    for (const name of names) {
-      await this.#vertex(`pushing ${canonicalForm(name)}`, `pushing layers`, async () => {
-        const auth = await this.#request.credentials?.(name.domain);
-        const messages = push(this.#local, canonicalForm(name), {
-          signal,
-          ...(auth === undefined ? {} : { auth }),
-        });
-        for await (const message of messages) {
-          if (message.error !== undefined) throw new InvalidParameter(message.error);
-        }
-      });
-    }
-  }
-
-  async #tellResult(image: Image): Promise<void> {
-    const { progress, names } = this.#with;
-    const manifest = await image.manifest();
-    progress.tell({
-      kind: "result",
-      result: { imageId: idOf(image), manifestDigest: manifest.digest, names: names.map(familiarForm) },
-    });
   }
 }
 

@@ -7,9 +7,11 @@ import type { RegistryConfig } from "../../registry/client/index.ts";
 import { openState } from "../../state/state.ts";
 import type { Builds } from "../build.ts";
 import type { Containers, Engine, Execs } from "../engine.ts";
+import { lazyWorkingContainers } from "../working/index.ts";
 import { localImages } from "./images.ts";
 import { type Local, makeLocal } from "./local.ts";
 import { repair } from "./repair.ts";
+import { withStores } from "./stores.ts";
 
 export interface LocalEngineOptions {
   instance: Instance;
@@ -27,7 +29,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Engi
   const state = openState(options.instance);
   const local = makeLocal({ ...options, state });
   await repair(local);
-  return {
+  const engine: Engine = {
     containers: localContainers(local),
     execs: localExecs(local),
     images: localImages(local),
@@ -35,8 +37,10 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Engi
     networks: lazyNetworks(local),
     system: lazySystem(local),
     builds: lazyBuilds(local),
+    working: lazyWorkingContainers(local),
     close: async () => state.close(),
   };
+  return withStores(engine, local);
 }
 
 /** Each verb is loaded when it is called: a command needs one or two of them. */

@@ -45,7 +45,7 @@ export async function runInternal(args: readonly string[], options: InternalOpti
 }
 
 function checkedId(text: string): ContainerId {
-  if (!isContainerId(text)) throw new InvalidParameter("this internal verb needs a container id");
+  if (!isContainerId(text)) throw new InvalidParameter("internal verbs need a container id");
   return text;
 }
 

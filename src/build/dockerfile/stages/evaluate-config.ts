@@ -1,5 +1,4 @@
 /** Instructions that change the image's config, and WORKDIR and ARG. */
-
 import { formatDuration } from "../../../core/durations.ts";
 import { rules } from "../checks/rules.ts";
 import { LineFault } from "../errors.ts";

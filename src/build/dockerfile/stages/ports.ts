@@ -1,5 +1,4 @@
 /** EXPOSE's ports: `80`, `80/udp`, `8000-8010`, and the forms with addresses that it should not have. */
-import { isIP } from "node:net";
 import { LineFault } from "../errors.ts";
 import { quote } from "../text.ts";
 
@@ -57,6 +56,9 @@ function split(text: string): { address: string; host: string; container: string
   return { address: parts.join(":"), host, container };
 }
 
+/** Loaded when a port has an address. */
+const net = (): typeof import("node:net") => require("node:net");
+
 function checkAddress(address: string): void {
   if (address === "") return;
   let ip = address;
@@ -65,7 +67,8 @@ function checkAddress(address: string): void {
     if (inner === undefined) throw new LineFault(`invalid IP address ${address}`);
     ip = inner;
   }
-  if (ip !== "" && (isIP(ip) === 0 || ip.includes("%"))) throw new LineFault(`invalid IP address: ${ip}`);
+  if (ip !== "" && (net().isIP(ip) === 0 || ip.includes("%")))
+    throw new LineFault(`invalid IP address: ${ip}`);
 }
 
 function parseRange(text: string): PortRange | undefined {

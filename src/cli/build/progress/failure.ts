@@ -5,6 +5,8 @@ const shownLines = 10;
 /** Kept of each step's output; characters. */
 const keptText = 64 * 1024;
 
+const ofCache = /^(?:importing cache manifest|pulling cached layers) from /;
+
 export class SummaryOfFailure {
   readonly #names = new Map<number, string>();
   readonly #started = new Map<number, number>();
@@ -31,7 +33,10 @@ export class SummaryOfFailure {
         return;
       }
       case "finished":
-        if (event.error !== undefined && event.error !== "CANCELED") this.#failed ??= event.vertex;
+        if (event.error === undefined || event.error === "CANCELED") return;
+        // A cache that is not there fails no build.
+        if (ofCache.test(this.#names.get(event.vertex) ?? "")) return;
+        this.#failed ??= event.vertex;
         return;
       case "failure":
         this.#excerpt = event.excerpt ?? "";
