@@ -1,13 +1,14 @@
 /**
  * Times davit, Docker and Podman side by side. Each has an instance of its own, which is removed at the end.
  *   --quick   fewer rounds, and nothing is written: a look, not a result
- *   --only=P  one part only (containers, load, transfers); nothing is written
+ *   --only=P  one part only (containers, load, transfers, builds); nothing is written
  *   --peers   is for scripts/bench.sh, which installs Docker and Podman
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { busyboxArchive } from "../test/harness/images.ts";
+import { measureBuilds } from "./builds.ts";
 import { measureContainers } from "./containers.ts";
 import { type Subject, startDavit, startDocker, startPodman } from "./engines.ts";
 import { measureLoad } from "./load.ts";
@@ -16,7 +17,12 @@ import { document, type Part, type Report, type Row, shortTable, table, withNumb
 import { measureTransfers } from "./transfers.ts";
 
 const repository = join(import.meta.dir, "..");
-const parts = { containers: measureContainers, load: measureLoad, transfers: measureTransfers };
+const parts = {
+  containers: measureContainers,
+  load: measureLoad,
+  transfers: measureTransfers,
+  builds: measureBuilds,
+};
 const arguments_ = process.argv.slice(2);
 const only = arguments_.find((argument) => argument.startsWith("--only="))?.slice("--only=".length);
 for (const argument of arguments_) {

@@ -67,7 +67,7 @@ const directories = [
 ];
 
 /** An endless stream of bytes that depends on the seed alone. */
-class Bytes {
+export class Bytes {
   readonly #cipher;
   constructor(seed: string) {
     const key = createHash("sha256").update(seed).digest();
@@ -83,7 +83,7 @@ class Bytes {
 }
 
 /** Sizes as file systems have them: most small, a few large, together as asked. */
-function sizes(random: Bytes, count: number, total: number): number[] {
+export function sizes(random: Bytes, count: number, total: number): number[] {
   const weights = Array.from({ length: count }, () => Math.exp(5 * random.fraction() ** 2));
   const sum = weights.reduce((all, weight) => all + weight, 0);
   return weights.map((weight) => Math.floor((weight / sum) * total));
@@ -109,7 +109,7 @@ function padding(size: number): Buffer {
   return Buffer.alloc((512 - (size % 512)) % 512);
 }
 
-function text(random: Bytes, length: number): Buffer {
+export function text(random: Bytes, length: number): Buffer {
   return Buffer.from(random.next(Math.ceil((length * 3) / 4)).toString("base64")).subarray(0, length);
 }
 

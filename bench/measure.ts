@@ -76,12 +76,12 @@ export async function time(subject: Subject, args: readonly string[]): Promise<n
  * Measures each subject in turn, round after round, so that whatever slows the machine down for a while slows all
  * of them. `once` does it one time and gives milliseconds.
  */
-export async function interleave(
-  subjects: readonly Subject[],
+export async function interleave<One extends Subject>(
+  subjects: readonly One[],
   rounds: { warmup: number; counted: number },
-  once: (subject: Subject, round: number) => Promise<number>,
-): Promise<Map<Subject, Timing>> {
-  const samples = new Map<Subject, number[]>(subjects.map((subject) => [subject, []]));
+  once: (subject: One, round: number) => Promise<number>,
+): Promise<Map<One, Timing>> {
+  const samples = new Map<One, number[]>(subjects.map((subject) => [subject, []]));
   for (let round = -rounds.warmup; round < rounds.counted; round += 1) {
     for (const subject of subjects) {
       const milliseconds = await once(subject, round);

@@ -161,7 +161,7 @@ function entering(subject: Subject, enter: readonly string[]): Subject {
 }
 
 /** The most memory a command had, in megabytes. */
-async function peakOf(subject: Subject, args: readonly string[]): Promise<number> {
+export async function peakOf(subject: Subject, args: readonly string[]): Promise<number> {
   return (await follow(subject, args)).peak / 2 ** 20;
 }
 
