@@ -9,6 +9,11 @@ import { constants } from "node:os";
 import { LinuxError } from "../core/errors.ts";
 
 const { i32, i64, u32, u64, ptr: pointer } = FFIType;
+/**
+ * A number that needs no memory of the runtime, unless it is huge: to make a bigint may start a garbage collection, whose
+ * own system calls write over errno.
+ */
+const i64Fast = FFIType.i64_fast;
 
 const library = "libc.so.6";
 
@@ -18,16 +23,16 @@ const { __errno_location: errnoLocation } = dlopen(library, {
 }).symbols;
 
 const signatures = {
-  syscall: { args: [i64, i64, i64, i64, i64, i64, i64], returns: i64 },
+  syscall: { args: [i64, i64, i64, i64, i64, i64, i64], returns: i64Fast },
   mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
   umount2: { args: [pointer, i32], returns: i32 },
   unshare: { args: [i32], returns: i32 },
   setns: { args: [i32, i32], returns: i32 },
   openat: { args: [i32, pointer, i32, u32], returns: i32 },
   close: { args: [i32], returns: i32 },
-  read: { args: [i32, pointer, u64], returns: i64 },
-  write: { args: [i32, pointer, u64], returns: i64 },
-  pwrite: { args: [i32, pointer, u64, i64], returns: i64 },
+  read: { args: [i32, pointer, u64], returns: i64Fast },
+  write: { args: [i32, pointer, u64], returns: i64Fast },
+  pwrite: { args: [i32, pointer, u64, i64], returns: i64Fast },
   ftruncate: { args: [i32, i64], returns: i32 },
   mkdirat: { args: [i32, pointer, u32], returns: i32 },
   unlinkat: { args: [i32, pointer, i32], returns: i32 },
@@ -43,8 +48,8 @@ const signatures = {
   futimens: { args: [i32, pointer], returns: i32 },
   lsetxattr: { args: [pointer, pointer, pointer, u64, i32], returns: i32 },
   fsetxattr: { args: [i32, pointer, pointer, u64, i32], returns: i32 },
-  lgetxattr: { args: [pointer, pointer, pointer, u64], returns: i64 },
-  llistxattr: { args: [pointer, pointer, u64], returns: i64 },
+  lgetxattr: { args: [pointer, pointer, pointer, u64], returns: i64Fast },
+  llistxattr: { args: [pointer, pointer, u64], returns: i64Fast },
   lremovexattr: { args: [pointer, pointer], returns: i32 },
   flock: { args: [i32, i32], returns: i32 },
   pipe2: { args: [pointer, i32], returns: i32 },
@@ -57,8 +62,8 @@ const signatures = {
   getpeername: { args: [i32, pointer, pointer], returns: i32 },
   setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
   getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
-  send: { args: [i32, pointer, u64, i32], returns: i64 },
-  recv: { args: [i32, pointer, u64, i32], returns: i64 },
+  send: { args: [i32, pointer, u64, i32], returns: i64Fast },
+  recv: { args: [i32, pointer, u64, i32], returns: i64Fast },
   shutdown: { args: [i32, i32], returns: i32 },
   ioctl: { args: [i32, u64, pointer], returns: i32 },
   fcntl: { args: [i32, i32, i64], returns: i32 },
@@ -73,13 +78,13 @@ const signatures = {
   setrlimit: { args: [i32, pointer], returns: i32 },
   getrlimit: { args: [i32, pointer], returns: i32 },
   statx: { args: [i32, pointer, i32, u32, pointer], returns: i32 },
-  getdents64: { args: [i32, pointer, u64], returns: i64 },
-  readlinkat: { args: [i32, pointer, pointer, u64], returns: i64 },
-  copy_file_range: { args: [i32, pointer, i32, pointer, u64, u32], returns: i64 },
-  lseek: { args: [i32, i64, i32], returns: i64 },
-  pread: { args: [i32, pointer, u64, i64], returns: i64 },
-  fgetxattr: { args: [i32, pointer, pointer, u64], returns: i64 },
-  flistxattr: { args: [i32, pointer, u64], returns: i64 },
+  getdents64: { args: [i32, pointer, u64], returns: i64Fast },
+  readlinkat: { args: [i32, pointer, pointer, u64], returns: i64Fast },
+  copy_file_range: { args: [i32, pointer, i32, pointer, u64, u32], returns: i64Fast },
+  lseek: { args: [i32, i64, i32], returns: i64Fast },
+  pread: { args: [i32, pointer, u64, i64], returns: i64Fast },
+  fgetxattr: { args: [i32, pointer, pointer, u64], returns: i64Fast },
+  flistxattr: { args: [i32, pointer, u64], returns: i64Fast },
   fstatfs: { args: [i32, pointer], returns: i32 },
   fchdir: { args: [i32], returns: i32 },
 } as const;
