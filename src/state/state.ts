@@ -80,7 +80,16 @@ function logSize(path: string): number {
  */
 function restartLog(db: Database): void {
   db.run("PRAGMA busy_timeout = 0");
-  db.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  try {
+    db.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  } catch (error) {
+    // Mostly the statement itself says that it could not; where another process is just opening the database, this.
+    if (!isBusy(error)) throw error;
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return hasErrno(error, "SQLITE_BUSY", "SQLITE_BUSY_RECOVERY", "SQLITE_BUSY_SNAPSHOT");
 }
 
 /** Opening takes some room, too: its shared memory is a file, made anew by the first process that opens it. */

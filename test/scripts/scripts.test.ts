@@ -17,7 +17,7 @@ test("the set-up does nothing and says nothing when all is there", () => {
 test("the set-up refuses an argument that it does not know", () => {
   expect(run("sh", "scripts/setup.sh", "--everything")).toEqual({
     code: 2,
-    output: "setup: unknown argument --everything (there are --tests and --demo)\n",
+    output: "setup: unknown argument --everything (there are --tests, --demo and --examples)\n",
   });
 });
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describeInstance } from "../../src/core/instance.ts";
 import { emitEvent, eventsAfter, followEvents, lastEventId } from "../../src/state/events.ts";
 import { lock, lockIfFree } from "../../src/state/locks.ts";
@@ -171,3 +171,22 @@ test("the log stays short, also where each process ends without closing the data
   expect(longest).toBeGreaterThan(0);
   expect(longest).toBeLessThan(600_000);
 });
+
+test("processes that open the database side by side, after others died and left a long log, all get to write", async () => {
+  const state = newState();
+  state.close();
+  const insert = `
+    state.transaction(() => {
+      for (let at = 0; at < 300; at += 1) {
+        state.db.query("INSERT INTO build_mounts VALUES (?1, 'x', 1, 1, 1)").run(at + "-" + process.pid);
+      }
+    });
+    process.kill(process.pid, "SIGKILL");`;
+  for (let round = 0; round < 20; round += 1) {
+    const writers = Array.from({ length: 6 }, () => elsewhere(state, insert));
+    for (const writer of writers) await writer.exited;
+    expect(writers.map(({ signalCode }) => signalCode)).toEqual(writers.map(() => "SIGKILL"));
+  }
+  const rows = newState(dirname(state.instance.dataRoot)).db.query("SELECT 1 FROM build_mounts").all();
+  expect(rows).toHaveLength(20 * 6 * 300);
+}, 60_000);
