@@ -1,4 +1,6 @@
 /** Timing commands, and the numbers that come of it. */
+import { readFileSync } from "node:fs";
+import { hasErrno } from "../src/core/errors.ts";
 import type { Subject } from "./engines.ts";
 
 export interface Timing {
@@ -48,6 +50,10 @@ export async function follow(program: Program, args: readonly string[]): Promise
     stderr: "pipe",
   });
   const said = new Response(child.stderr).text();
+  let peak = 0;
+  const look = setInterval(() => {
+    peak = Math.max(peak, mostMemoryOf(child.pid));
+  }, 20);
   const chunks: Uint8Array[] = [];
   let firstOutput: number | undefined;
   for await (const chunk of child.stdout) {
@@ -55,9 +61,24 @@ export async function follow(program: Program, args: readonly string[]): Promise
     chunks.push(chunk);
   }
   const [errors, code] = await Promise.all([said, child.exited]);
+  clearInterval(look);
   const output = Buffer.concat(chunks).toString();
   if (code !== 0) throw new Error(`${name} ${args.join(" ")} ended with ${code}:\n${errors}${output}`);
-  return { output, firstOutput, peak: child.resourceUsage()?.maxRSS ?? 0 };
+  return { output, firstOutput, peak };
+}
+
+/**
+ * Bytes; 0 for a process that has ended. Not what wait4(2) tells: into that the kernel counts what the process that
+ * started it had, us.
+ */
+function mostMemoryOf(pid: number): number {
+  try {
+    const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1")) ?? [];
+    return Number(kilobytes ?? 0) * 1024;
+  } catch (error) {
+    if (hasErrno(error, "ENOENT", "ESRCH")) return 0;
+    throw error;
+  }
 }
 
 /** What a command prints. */
