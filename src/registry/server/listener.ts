@@ -40,7 +40,7 @@ export function listen(options: ListenerOptions): Listener {
       if (next === undefined) return;
       former.add(current);
       const old = current;
-      // The port is free at once; what goes on over the connections that there are goes on.
+      // The port is free at once. Most of what goes on goes on; what the runtime takes for idle is cut, and resumes.
       old.stop(false).then(() => former.delete(old));
       try {
         current = open(options, port, next);
