@@ -21,6 +21,7 @@ export type { CacheEntry, PruneOptions as PruneBuildCacheOptions } from "../buil
 export type { BuildEvent, BuildResult, BuildWarning } from "../build/events.ts";
 export type { ImageForm } from "../build/output/forms.ts";
 export type { DockerfileSource } from "../build/prepare.ts";
+export { highestLevel, type LayerCompression } from "../images/transfer/layer-form.ts";
 
 /** Where a build's files come from. */
 export type BuildContext =

@@ -18,16 +18,20 @@ export interface ArchiveOptions {
  */
 export async function tarOf(file: number, options: ArchiveOptions): Promise<ByteSource | undefined> {
   const path = descriptorPath(file);
-  try {
-    const block = await firstBlock(path, options);
-    if (block.length < blockSize || decodeHeader(block) === undefined) return undefined;
-  } catch (error) {
-    // No header, or compressed and damaged: a file like others.
-    if (error instanceof InvalidParameter) return undefined;
-    throw error;
-  }
+  if (!(await isTar(path, options))) return undefined;
   const { compression, stream } = await decompress({ path }, options);
   return compression === "none" ? { path } : stream;
+}
+
+async function isTar(path: string, options: ArchiveOptions): Promise<boolean> {
+  try {
+    const block = await firstBlock(path, options);
+    return block.length === blockSize && decodeHeader(block) !== undefined;
+  } catch (error) {
+    // No header, or compressed and damaged: a file like others.
+    if (error instanceof InvalidParameter) return false;
+    throw error;
+  }
 }
 
 async function firstBlock(path: string, options: ArchiveOptions): Promise<Buffer> {
@@ -46,7 +50,7 @@ export async function isArchive({ tree, base }: Scan, options: ArchiveOptions): 
   const how = resolve.beneath | resolve.noSymlinks | resolve.noMagicLinks;
   const fd = openResolved(tree.root, base, openFlag.readOnly | openFlag.nonBlocking, how);
   try {
-    return (await tarOf(fd, options)) !== undefined;
+    return await isTar(descriptorPath(fd), options);
   } finally {
     closeFile(fd);
   }

@@ -20,8 +20,7 @@ import { type CopyOptions, type CopyPart, copyPart, copyScan, type PartOptions }
 import { StepFailure } from "./failure.ts";
 import type { Filled } from "./layer.ts";
 import { filesOfPart } from "./linking.ts";
-import type { ModeChange } from "./modes.ts";
-import { modeChange } from "./modes.ts";
+import { type ModeChange, modeChange } from "./modes.ts";
 import { type Owner, resolveOwner } from "./owners.ts";
 import type { FoundSource } from "./sources.ts";
 import { isDirectoryAt, TargetTree } from "./target.ts";

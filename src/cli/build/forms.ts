@@ -1,12 +1,9 @@
 /** The words of `--output` and `--cache-to` for the form of an image: compression and media types. */
 import { parseBool } from "../../core/strconv.ts";
-import type { ImageForm } from "../../engine/build.ts";
+import { highestLevel, type ImageForm, type LayerCompression } from "../../engine/build.ts";
 import { CommandError } from "../command.ts";
 
 export const formKeys = ["compression", "compression-level", "force-compression", "oci-mediatypes"] as const;
-
-const highestLevels = { uncompressed: 0, gzip: 9, zstd: 22 };
-type Compression = keyof typeof highestLevels;
 
 /**
  * @param standard compression where none is given; undefined to leave layers as they are
@@ -14,7 +11,7 @@ type Compression = keyof typeof highestLevels;
  */
 export function readForm(
   fields: ReadonlyMap<string, string>,
-  standard: Compression | undefined,
+  standard: LayerCompression | undefined,
 ): ImageForm | undefined {
   const isForced = readTruth(fields, "force-compression");
   const level = readLevel(fields.get("compression-level"));
@@ -23,9 +20,9 @@ export function readForm(
     readCompression(fields.get("compression")) ?? standard ?? (isAsked ? "gzip" : undefined);
   const isOci = readTruth(fields, "oci-mediatypes");
   if (compression === undefined) return isOci === undefined ? undefined : mediaTypesOf(isOci, compression);
-  if (level !== undefined && level > highestLevels[compression]) {
+  if (level !== undefined && level > highestLevel[compression]) {
     throw new CommandError(
-      `ERROR: compression-level ${level} is not supported by ${compression}: it has 0 to ${highestLevels[compression]}`,
+      `ERROR: compression-level ${level} is not supported by ${compression}: it has 0 to ${highestLevel[compression]}`,
     );
   }
   const layers = {
@@ -37,11 +34,14 @@ export function readForm(
 }
 
 /** Docker's manifests have no word for zstd: as in BuildKit, such an image is OCI's whatever was asked for. */
-function mediaTypesOf(isOci: boolean, compression: Compression | undefined): Pick<ImageForm, "mediaTypes"> {
+function mediaTypesOf(
+  isOci: boolean,
+  compression: LayerCompression | undefined,
+): Pick<ImageForm, "mediaTypes"> {
   return { mediaTypes: isOci || compression === "zstd" ? "oci" : "docker" };
 }
 
-function readCompression(text: string | undefined): Compression | undefined {
+function readCompression(text: string | undefined): LayerCompression | undefined {
   if (text === undefined || text === "") return undefined;
   if (text === "uncompressed" || text === "gzip" || text === "zstd") return text;
   if (text === "estargz") throw new CommandError("ERROR: compression estargz is not supported by davit");
