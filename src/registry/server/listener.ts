@@ -27,12 +27,12 @@ export interface Listener {
 export function listen(options: ListenerOptions): Listener {
   const { tls } = options;
   const files = tls !== undefined && "certFile" in tls ? new WatchedKeyPair(tls) : undefined;
-  const first = open(options, options.port, tls === undefined || "cert" in tls ? tls : files?.read());
+  let pair = tls === undefined || "cert" in tls ? tls : files?.read();
+  const first = open(options, options.port, pair);
   const { url } = first;
   const port = first.port ?? 0;
   let current = first;
   const former = new Set<Bun.Server<undefined>>();
-  let pair = files?.read();
 
   const renew = (): void => {
     try {
