@@ -62,7 +62,8 @@ function commandOf(text: string, config: ContainerConfig): string[] {
   return text === "" ? [] : [...(config.Shell ?? ["/bin/sh", "-c"]), text];
 }
 
-function jsonList(text: string): string[] | undefined {
+/** The list of words that a text is, in JSON; undefined for any other text. */
+export function jsonList(text: string): string[] | undefined {
   if (!text.startsWith("[")) return undefined;
   try {
     const list: unknown = JSON.parse(text);

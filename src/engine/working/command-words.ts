@@ -1,28 +1,23 @@
 /** `--cmd`, `--entrypoint` and `--shell`: command lines, or lists in JSON. */
 import { InvalidParameter } from "../../core/errors.ts";
+import { jsonList } from "../../images/changes.ts";
 import { splitWords } from "../../images/words.ts";
 
 /** @throws InvalidParameter `parsing --cmd "…": invalid command line string` */
 export function commandWords(flag: "cmd" | "shell", text: string): string[] {
   if (text.trim() === "") return [];
-  return listOf(text) ?? wordsOf(flag, text);
+  return listIn(text) ?? wordsOf(flag, text);
 }
 
 /** What is no list is for the shell to read. */
 export function entrypointWords(text: string): string[] {
   if (text.trim() === "") return [];
-  return listOf(text) ?? ["/bin/sh", "-c", text];
+  return listIn(text) ?? ["/bin/sh", "-c", text];
 }
 
-function listOf(text: string): string[] | undefined {
-  if (!text.trimStart().startsWith("[")) return undefined;
-  try {
-    const list: unknown = JSON.parse(text);
-    return Array.isArray(list) && list.every((item) => typeof item === "string") ? list : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+/** What JSON takes for white space may stand before a list. */
+function listIn(text: string): string[] | undefined {
+  return jsonList(text.replace(/^[ \t\r\n]+/, ""));
 }
 
 /** As a shell takes quotes and backslashes away; nothing else means anything. */
