@@ -2,8 +2,7 @@
  * Which door: an internal verb (conmon calls davit when a container has ended), or the command line.
  * The only file that reads this process's arguments, environment and identity.
  */
-import { readFileSync, writeSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+
 import { type EngineChoice, globalFlags, runCli } from "./cli/cli.ts";
 import { CommandError } from "./cli/command.ts";
 import { parseFlags } from "./cli/flags/parse.ts";
@@ -11,9 +10,11 @@ import { processIo } from "./cli/process-io.ts";
 import { messageOf } from "./core/errors.ts";
 import { armFault } from "./core/fault.ts";
 import { defaultDataRoot, defaultExecRoot, describeInstance, type Instance } from "./core/instance.ts";
+import { basename, join, resolve } from "./core/paths.ts";
 import { version } from "./core/version.ts";
 import type { Engine } from "./engine/engine.ts";
 import { exitNow } from "./linux/exit.ts";
+import { readFileSync, writeSync } from "./linux/files.ts";
 
 const program = "davit";
 const searchPath = process.env.PATH || "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -75,6 +76,7 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
     instance: instanceOf(choice),
     self: selfCommand(),
     searchPath,
+    startsProcess: choice.startsProcess,
     ...(choice.storageDriver === undefined ? {} : { storageDriver: choice.storageDriver }),
     registryConfig: () => {
       const config: typeof import("./registry/config-file.ts") = require("./registry/config-file.ts");

@@ -1,7 +1,8 @@
 /** The first part of a build: its context is opened, its Dockerfile read and analysed. */
-import { readFileSync } from "node:fs";
+
 import { hasErrno, InvalidParameter, NotFound } from "../core/errors.ts";
 import type { Platform } from "../images/manifest.ts";
+import { readFileSync } from "../linux/files.ts";
 import type { IgnoreMatcher } from "./context/ignore.ts";
 import { ignoreOfContext, ignoreOfFile, type OpenContext, readContextFile } from "./context/open.ts";
 import { excerpt } from "./dockerfile/excerpt.ts";

@@ -2,8 +2,9 @@
  * The command-line door: finds the command, reads its flags, runs it, and turns what went wrong into Docker's
  * words and exit status.
  */
-import { join, resolve } from "node:path";
+
 import { DavitError, hasErrno, messageOf, StartFailure } from "../core/errors.ts";
+import { join, resolve } from "../core/paths.ts";
 import type { Engine } from "../engine/engine.ts";
 import { type Command, CommandError, Diverted, type Invocation } from "./command.ts";
 import { type FoundCommand, findCommand } from "./commands.ts";
@@ -18,6 +19,8 @@ export interface EngineChoice {
   dataRoot: string | undefined;
   execRoot: string | undefined;
   storageDriver: string | undefined;
+  /** A process in a container will start. */
+  startsProcess: boolean;
 }
 
 export interface CliOptions {
@@ -58,6 +61,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
       dataRoot: global.dataRoot.value || undefined,
       execRoot: global.execRoot.value || undefined,
       storageDriver: global.storageDriver.value || undefined,
+      startsProcess: found.command.startsProcess === true,
     };
     const invocation: Omit<Invocation, "args" | "words"> = {
       io,

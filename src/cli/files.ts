@@ -1,7 +1,8 @@
 /** Files that the user names, with failures in the words that Go gives them. */
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+
 import { hasErrno, messageOf } from "../core/errors.ts";
+import { resolve } from "../core/paths.ts";
+import { readFileSync } from "../linux/files.ts";
 import { CommandError } from "./command.ts";
 import type { Io } from "./io.ts";
 

@@ -1,6 +1,7 @@
 /** The real process behind `Io`. Made once, by `main`. */
-import { write, writeSync } from "node:fs";
+
 import { hasErrno } from "../core/errors.ts";
+import { writeSync } from "../linux/files.ts";
 import { hideTyping, isTerminal, isWritable, makeRaw, terminalSize } from "../linux/terminal.ts";
 import type { InputStream, Io, OutputStream } from "./io.ts";
 
@@ -74,10 +75,13 @@ function processOutput(fd: 1 | 2): OutputStream {
   };
 }
 
+/** Loaded where there is much to write only. */
+const nodeFiles = (): typeof import("node:fs") => require("node:fs");
+
 function writeSome(fd: number, data: Uint8Array): Promise<number> {
   if (data.length <= pipeBuffer && isWritable(fd)) return Promise.resolve(writeSync(fd, data));
   return new Promise((resolve, reject) => {
-    write(fd, data, 0, data.length, null, (error, written) =>
+    nodeFiles().write(fd, data, 0, data.length, null, (error, written) =>
       error === null ? resolve(written) : reject(error),
     );
   });

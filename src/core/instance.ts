@@ -2,7 +2,7 @@
  * All that one instance owns derives from its two roots, so that instances side by side never meet:
  * paths, sockets, the bridge, the nftables table, the cgroup parent and the locks.
  */
-import { join } from "node:path";
+import { join } from "./paths.ts";
 
 export const defaultDataRoot = "/var/lib/davit";
 export const defaultExecRoot = "/run/davit";

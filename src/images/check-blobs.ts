@@ -1,7 +1,8 @@
 /** Reads blobs and compares them with their digests, on two threads; fetches damaged ones again. */
-import { statSync } from "node:fs";
+
 import { hasErrno, messageOf, SystemFailure } from "../core/errors.ts";
 import type { Digest } from "../core/ids.ts";
+import { statSync } from "../linux/files.ts";
 import type { ContentStore, IngestSession } from "./content.ts";
 import { Hasher } from "./hasher.ts";
 

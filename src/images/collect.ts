@@ -5,10 +5,11 @@
  * Whoever calls it holds the "images" lock exclusively. Others may be unpacking layers meanwhile, or be between that
  * and recording them: what they lease (leases.ts) is left alone.
  */
-import { rmSync } from "node:fs";
+
 import { Conflict } from "../core/errors.ts";
 import { type ChainId, type Digest, isDigest } from "../core/ids.ts";
 import { currentBootId } from "../linux/boot.ts";
+import { rmSync } from "../linux/files.ts";
 import { lock, lockIfFree } from "../state/locks.ts";
 import type { State } from "../state/state.ts";
 import { asidePrefix, type SnapshotInfo, type Snapshotter } from "../storage/snapshotter.ts";

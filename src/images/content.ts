@@ -10,6 +10,11 @@
  * lie about that no image owns, and the next command collects them (collect.ts).
  */
 
+import { hasErrno, NotFound, SystemFailure } from "../core/errors.ts";
+import { type Digest, isDigest, randomId } from "../core/ids.ts";
+import { join } from "../core/paths.ts";
+import { namesIn } from "../linux/directories.ts";
+import { errnoNumber } from "../linux/errno.ts";
 import {
   closeSync,
   existsSync,
@@ -24,12 +29,7 @@ import {
   truncateSync,
   unlinkSync,
   writeFileSync,
-} from "node:fs";
-import { constants } from "node:os";
-import { join } from "node:path";
-import { hasErrno, NotFound, SystemFailure } from "../core/errors.ts";
-import { type Digest, isDigest, randomId } from "../core/ids.ts";
-import { namesIn } from "../linux/directories.ts";
+} from "../linux/files.ts";
 import { linuxError } from "../linux/libc.ts";
 import { isAlive, startTimeOf } from "../linux/processes.ts";
 import { Hasher } from "./hasher.ts";
@@ -119,7 +119,7 @@ export function openContent(dataRoot: string): ContentStore {
         renameSync(temporary, join(path, "index.json"));
       } catch (error) {
         rmSync(temporary, { force: true });
-        throw hasErrno(error, "ENOSPC") ? linuxError("write", constants.errno.ENOSPC, temporary) : error;
+        throw hasErrno(error, "ENOSPC") ? linuxError("write", errnoNumber.ENOSPC, temporary) : error;
       }
     },
   };

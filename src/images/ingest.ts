@@ -1,9 +1,10 @@
 /** One blob on its way into the content store. */
-import { closeSync, openSync, writeSync } from "node:fs";
-import { constants } from "node:os";
+
 import { hasErrno, SystemFailure } from "../core/errors.ts";
 import { type Digest, parseDigest } from "../core/ids.ts";
 import { startWriting } from "../linux/disks.ts";
+import { errnoNumber } from "../linux/errno.ts";
+import { closeSync, openSync, writeSync } from "../linux/files.ts";
 import { linuxError } from "../linux/libc.ts";
 import type { Arrival } from "./arrival.ts";
 import type { Hasher } from "./hasher.ts";
@@ -51,7 +52,7 @@ export class BlobWriter {
     try {
       for (let start = 0; start < chunk.byteLength; ) start += writeSync(this.fd, chunk, start);
     } catch (error) {
-      if (hasErrno(error, "ENOSPC", "EDQUOT")) throw linuxError("write", constants.errno.ENOSPC, this.path);
+      if (hasErrno(error, "ENOSPC", "EDQUOT")) throw linuxError("write", errnoNumber.ENOSPC, this.path);
       throw error;
     }
     this.size += chunk.byteLength;

@@ -18,10 +18,11 @@
  * Collection holds the "images" lock exclusively, lists the snapshots first and reads the leases then: what it saw
  * committed was leased before.
  */
-import { appendFileSync, existsSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+
 import { hasErrno } from "../core/errors.ts";
 import { type ChainId, type Digest, isDigest, randomId } from "../core/ids.ts";
+import { basename, join } from "../core/paths.ts";
+import { appendFileSync, existsSync, readFileSync } from "../linux/files.ts";
 import { startTimeOf } from "../linux/processes.ts";
 import type { ContentStore, IngestSession } from "./content.ts";
 

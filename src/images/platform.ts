@@ -2,8 +2,9 @@
  * Platforms in the words of image indexes (GOOS, GOARCH, variant), with the rules of containerd's `platforms`
  * package: how they are written, which spellings mean the same, and which of several runs best on a machine.
  */
-import { closeSync, openSync, readSync } from "node:fs";
+
 import { hasErrno, InvalidParameter } from "../core/errors.ts";
+import { closeSync, openSync, readSync } from "../linux/files.ts";
 import type { Platform } from "./manifest.ts";
 
 const goArchitectures: Partial<Record<NodeJS.Architecture, Platform>> = {

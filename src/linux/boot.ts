@@ -1,5 +1,5 @@
 /** Tells one run of the machine from the next. */
-import { readFileSync } from "node:fs";
+import { readFileSync } from "./files.ts";
 
 /** The kernel's random name for this boot. random(4) */
 export function currentBootId(): string {

@@ -1,10 +1,18 @@
 /** Reading directories and removing trees through descriptors: no symlink is followed, no mount crossed. */
-import { readdirSync } from "node:fs";
-import { constants } from "node:os";
+
 import { hasErrno } from "../core/errors.ts";
+import { errnoNumber } from "./errno.ts";
 import { check, errno, linuxError, ptr, symbols } from "./libc.ts";
 import { nodeType, removeDirectoryAt, statusAt, unlinkAt } from "./nodes.ts";
-import { atCurrentDirectory, closeFile, openAt, openFlag, pathBytes, pathText } from "./paths.ts";
+import {
+  atCurrentDirectory,
+  closeFile,
+  openAt,
+  openFlag,
+  openReading,
+  pathBytes,
+  pathText,
+} from "./paths.ts";
 
 export interface DirectoryEntry {
   name: string;
@@ -43,9 +51,8 @@ export function removeTreeAt(directory: number, name: string): void {
   const bytes = pathBytes(name);
   if (symbols.unlinkat(directory, ptr(bytes), 0) === 0) return;
   const code = errno();
-  if (code === constants.errno.ENOENT) return;
-  if (code !== constants.errno.EISDIR && code !== constants.errno.EPERM)
-    throw linuxError("unlink", code, name);
+  if (code === errnoNumber.ENOENT) return;
+  if (code !== errnoNumber.EISDIR && code !== errnoNumber.EPERM) throw linuxError("unlink", code, name);
   if ((statusAt(directory, name).mode & nodeType.mask) !== nodeType.directory) {
     throw linuxError("unlink", code, name);
   }
@@ -96,7 +103,7 @@ const directoryFlags = openFlag.readOnly | openFlag.directory | openFlag.noFollo
 function enter(directory: number, name: string, device: bigint): Level {
   const fd = openAt(directory, name, directoryFlags);
   try {
-    if (statusAt(fd, "").device !== device) throw linuxError("rmdir", constants.errno.EBUSY, name);
+    if (statusAt(fd, "").device !== device) throw linuxError("rmdir", errnoNumber.EBUSY, name);
     const subdirectories: string[] = [];
     for (const entry of readDirectory(fd)) {
       if (entry.type === nodeType.directory) subdirectories.push(entry.name);
@@ -124,9 +131,19 @@ function unlinked(directory: number, name: string): boolean {
 /** Names in a directory; none when it is not there. */
 export function namesIn(path: string): string[] {
   try {
-    return readdirSync(path);
+    return namesOf(path);
   } catch (error) {
     if (hasErrno(error, "ENOENT")) return [];
     throw error;
+  }
+}
+
+/** Names in a directory, in the kernel's order. */
+export function namesOf(path: string): string[] {
+  const fd = openReading(path, openFlag.directory);
+  try {
+    return readDirectory(fd).map(({ name }) => name);
+  } finally {
+    closeFile(fd);
   }
 }

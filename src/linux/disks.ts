@@ -1,5 +1,5 @@
 /** File systems as a whole: what kind, how much is free, flushing, copying inside one. */
-import { constants } from "node:os";
+import { errnoNumber } from "./errno.ts";
 import { check, checkRetrying, errno, linuxError, ptr, symbols } from "./libc.ts";
 import { closeFile, openDirectory, pathBytes } from "./paths.ts";
 
@@ -102,7 +102,7 @@ export function copyRange(
     else if (copied === 0) break;
     else {
       const code = errno();
-      if (code === constants.errno.EINTR) continue;
+      if (code === errnoNumber.EINTR) continue;
       if (left === length && unsupported.has(code)) return undefined;
       throw linuxError("copy_file_range", code);
     }
@@ -111,8 +111,8 @@ export function copyRange(
 }
 
 const unsupported = new Set<number>([
-  constants.errno.EXDEV,
-  constants.errno.ENOSYS,
-  constants.errno.EOPNOTSUPP,
-  constants.errno.EINVAL,
+  errnoNumber.EXDEV,
+  errnoNumber.ENOSYS,
+  errnoNumber.EOPNOTSUPP,
+  errnoNumber.EINVAL,
 ]);

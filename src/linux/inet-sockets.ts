@@ -1,7 +1,8 @@
 /** Sockets that hold a port of this host. */
-import { readdirSync, readlinkSync } from "node:fs";
+
 import { hasErrno } from "../core/errors.ts";
 import { ipv4Bytes } from "./addresses.ts";
+import { readdirSync, readlinkSync } from "./files.ts";
 import { check, ptr, symbols } from "./libc.ts";
 
 const AF_INET = 2;

@@ -1,5 +1,5 @@
 /** Flags of inodes, as chattr(1) sets them. ioctl_iflags(2). */
-import { constants } from "node:os";
+import { errnoNumber } from "./errno.ts";
 import { errno, linuxError, ptr, symbols } from "./libc.ts";
 import { closeFile, openDirectory } from "./paths.ts";
 
@@ -10,10 +10,10 @@ const FS_TOPDIR_FL = 0x00020000;
 
 const flags = new Uint32Array(2);
 const unsupported = new Set<number>([
-  constants.errno.ENOTTY,
-  constants.errno.EOPNOTSUPP,
-  constants.errno.EINVAL,
-  constants.errno.EPERM,
+  errnoNumber.ENOTTY,
+  errnoNumber.EOPNOTSUPP,
+  errnoNumber.EINVAL,
+  errnoNumber.EPERM,
 ]);
 
 /**

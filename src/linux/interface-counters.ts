@@ -1,7 +1,8 @@
 /** What has gone through the interfaces of a network namespace. */
-import { readFileSync } from "node:fs";
+
 import { hasErrno } from "../core/errors.ts";
 import type { NetworkStats } from "../core/objects.ts";
+import { readFileSync } from "./files.ts";
 
 /**
  * Counters of all interfaces but loopback in the network namespace of `pid`, by name, as `stats` shows them.

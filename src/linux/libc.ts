@@ -5,8 +5,8 @@
  * `bun:ffi` reads errno reliably only right after the call, so every call goes through `check`.
  */
 import { dlopen, type FFIFunction, FFIType, ptr, read } from "bun:ffi";
-import { constants } from "node:os";
 import { LinuxError } from "../core/errors.ts";
+import { errnoNumber } from "./errno.ts";
 
 const { i32, i64, u32, u64, ptr: pointer } = FFIType;
 /**
@@ -16,11 +16,6 @@ const { i32, i64, u32, u64, ptr: pointer } = FFIType;
 const i64Fast = FFIType.i64_fast;
 
 const library = "libc.so.6";
-
-/** Linked at once: a link on demand would come between a failed call and the look at its errno. */
-const { __errno_location: errnoLocation } = dlopen(library, {
-  __errno_location: { args: [], returns: pointer },
-}).symbols;
 
 const signatures = {
   syscall: { args: [i64, i64, i64, i64, i64, i64, i64], returns: i64Fast },
@@ -87,11 +82,34 @@ const signatures = {
   flistxattr: { args: [i32, pointer, u64], returns: i64Fast },
   fstatfs: { args: [i32, pointer], returns: i32 },
   fchdir: { args: [i32], returns: i32 },
+  sendfile: { args: [i32, i32, pointer, u64], returns: i64Fast },
+  faccessat: { args: [i32, pointer, i32, i32], returns: i32 },
 } as const;
+
+/**
+ * What nearly every command calls is linked at once, which costs 12 µs a function; alone it costs 40. errno's place is
+ * among it: a link on demand would come between a failed call and the look at its errno.
+ */
+const common = dlopen(library, {
+  __errno_location: { args: [], returns: pointer },
+  openat: signatures.openat,
+  close: signatures.close,
+  read: signatures.read,
+  write: signatures.write,
+  mkdirat: signatures.mkdirat,
+  unlinkat: signatures.unlinkat,
+  statx: signatures.statx,
+  faccessat: signatures.faccessat,
+  ioctl: signatures.ioctl,
+  poll: signatures.poll,
+  statfs: signatures.statfs,
+  _exit: signatures._exit,
+}).symbols;
+const errnoLocation = common.__errno_location;
 
 type Symbols = ReturnType<typeof dlopen<typeof signatures>>["symbols"];
 
-/** libc's functions, each linked when it is first asked for: a command uses few of them, and linking all takes 1 ms. */
+/** libc's functions; those that few commands use are linked when they are first asked for. */
 export const symbols: Symbols = Object.create(
   null,
   Object.fromEntries(
@@ -101,6 +119,7 @@ export const symbols: Symbols = Object.create(
     ]),
   ),
 );
+for (const [name, linked] of Object.entries(common)) Object.defineProperty(symbols, name, { value: linked });
 
 function link(name: string, signature: FFIFunction): unknown {
   const linked = dlopen(library, { [name]: signature }).symbols[name];
@@ -108,17 +127,10 @@ function link(name: string, signature: FFIFunction): unknown {
   return linked;
 }
 
-/** Second names of the same number, which would hide the first. */
-const aliases = new Set(["EWOULDBLOCK", "ENOTSUP"]);
-
 let errnoNames: ReadonlyMap<number, string> | undefined;
 
 function namesOfErrno(): ReadonlyMap<number, string> {
-  errnoNames ??= new Map(
-    Object.entries(constants.errno)
-      .filter(([name]) => !aliases.has(name))
-      .map(([name, value]) => [value, name]),
-  );
+  errnoNames ??= new Map(Object.entries(errnoNumber).map(([name, value]) => [value, name]));
   return errnoNames;
 }
 
@@ -179,7 +191,7 @@ export function checkRetrying(call: () => number | bigint, syscall: string, path
     const value = Number(call());
     if (value >= 0) return value;
     const code = errno();
-    if (code !== constants.errno.EINTR) throw linuxError(syscall, code, path);
+    if (code !== errnoNumber.EINTR) throw linuxError(syscall, code, path);
   }
 }
 

@@ -1,6 +1,7 @@
 /** Files that live in memory and have no name: memfd_create(2). */
-import { constants } from "node:os";
-import { check, cstring, errno, linuxError, ptr, symbols } from "./libc.ts";
+import { errnoNumber } from "./errno.ts";
+import { check, checkRetrying, cstring, errno, linuxError, ptr, symbols } from "./libc.ts";
+import { OpenFile, openReading } from "./paths.ts";
 
 const MFD_CLOEXEC = 0x1;
 const MFD_ALLOW_SEALING = 0x2;
@@ -23,9 +24,16 @@ export function createProgramFile(name: string): number {
     if (fd >= 0) return fd;
     const code = errno();
     // An older kernel, which does not know the flag and needs none.
-    if (code !== constants.errno.EINVAL) throw linuxError("memfd_create", code);
+    if (code !== errnoNumber.EINVAL) throw linuxError("memfd_create", code);
   }
-  throw linuxError("memfd_create", constants.errno.EINVAL);
+  throw linuxError("memfd_create", errnoNumber.EINVAL);
+}
+
+/** Writes all of another file into it, inside the kernel. */
+export function fillFrom(fd: number, path: string): void {
+  using source = new OpenFile(openReading(path));
+  // 2 GB at most at a time: sendfile(2).
+  while (checkRetrying(() => symbols.sendfile(fd, source.fd, null, 1 << 30), "sendfile", path) > 0);
 }
 
 /** Makes the file's content final. @throws LinuxError EBUSY while somebody has it mapped for writing */

@@ -1,6 +1,7 @@
 /** Mounts: mount(2), umount2(2) and the fd-based API (fsopen, fsconfig, fsmount, move_mount, mount_setattr). */
-import { constants } from "node:os";
+
 import { LinuxError } from "../core/errors.ts";
+import { errnoNumber } from "./errno.ts";
 import { check, cstring, errno, errnoName, linuxError, ptr, symbols } from "./libc.ts";
 import { atCurrentDirectory, closeFile, pathBytes } from "./paths.ts";
 
@@ -83,7 +84,7 @@ export function unmountIfMounted(target: string): boolean {
   for (let found = false; ; found = true) {
     if (symbols.umount2(ptr(path), UMOUNT_NOFOLLOW | MNT_DETACH) === 0) continue;
     const code = errno();
-    if (code === constants.errno.EINVAL || code === constants.errno.ENOENT) return found;
+    if (code === errnoNumber.EINVAL || code === errnoNumber.ENOENT) return found;
     throw linuxError("umount", code, target);
   }
 }
@@ -100,7 +101,7 @@ export function isMountPoint(path: string): boolean {
   const flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
   if (symbols.statx(atCurrentDirectory, ptr(name), flags, 0, ptr(statxBytes)) !== 0) {
     const code = errno();
-    if (code === constants.errno.ENOENT || code === constants.errno.ENOTDIR) return false;
+    if (code === errnoNumber.ENOENT || code === errnoNumber.ENOTDIR) return false;
     throw linuxError("statx", code, path);
   }
   return (statxView.getBigUint64(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0n;

@@ -1,9 +1,9 @@
 /** Making and changing files, directories, links and devices, each relative to an open directory. */
-import { constants } from "node:os";
+import { errnoNumber } from "./errno.ts";
 import { check, checkRetrying, errno, linuxError, ptr, symbols } from "./libc.ts";
-import { pathBytes, pathText } from "./paths.ts";
+import { atCurrentDirectory, pathBytes, pathText } from "./paths.ts";
 
-const { EINTR } = constants.errno;
+const { EINTR } = errnoNumber;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
 const AT_SYMLINK_FOLLOW = 0x400;
@@ -150,7 +150,7 @@ export function nextData(fd: number, offset: number): { start: number; end: numb
   const start = Number(symbols.lseek(fd, offset, SEEK_DATA));
   if (start < 0) {
     const code = errno();
-    if (code === constants.errno.ENXIO) return undefined;
+    if (code === errnoNumber.ENXIO) return undefined;
     throw linuxError("lseek", code);
   }
   return { start, end: check(symbols.lseek(fd, start, SEEK_HOLE), "lseek") };
@@ -183,6 +183,8 @@ export interface NodeStatus {
   atime: bigint;
   mtime: bigint;
   ctime: bigint;
+  /** When it was made; 0 where the file system does not tell. */
+  birth: bigint;
   /** Of a device node. */
   deviceMajor: number;
   deviceMinor: number;
@@ -190,26 +192,42 @@ export interface NodeStatus {
   device: bigint;
 }
 
-const STATX_BASIC_STATS = 0x7ff;
+/** All of stat(2), and when it was made. */
+const STATX_BASIC_STATS_AND_BTIME = 0xfff;
 const statxBytes = new Uint8Array(256);
 const statxView = new DataView(statxBytes.buffer);
 
 /** lstat: symlinks are not followed. An empty `name` means the descriptor itself. */
 export function statusAt(directory: number, name: string): NodeStatus {
   const status = tryStatusAt(directory, name);
-  if (status === undefined) throw linuxError("lstat", constants.errno.ENOENT, name);
+  if (status === undefined) throw linuxError("lstat", errnoNumber.ENOENT, name);
   return status;
 }
 
 /** As `statusAt`; undefined where there is nothing of that name. */
 export function tryStatusAt(directory: number, name: string): NodeStatus | undefined {
+  return tryStatus(directory, name, AT_SYMLINK_NOFOLLOW | (name === "" ? AT_EMPTY_PATH : 0));
+}
+
+/** stat: symlinks are followed. undefined where there is nothing. */
+export function tryPathStatus(path: string): NodeStatus | undefined {
+  return tryStatus(atCurrentDirectory, path, 0);
+}
+
+/** stat: symlinks are followed. @throws LinuxError */
+export function pathStatus(path: string): NodeStatus {
+  const status = tryPathStatus(path);
+  if (status === undefined) throw linuxError("stat", errnoNumber.ENOENT, path);
+  return status;
+}
+
+function tryStatus(directory: number, name: string, flags: number): NodeStatus | undefined {
   const path = pathBytes(name);
-  const flags = AT_SYMLINK_NOFOLLOW | (name === "" ? AT_EMPTY_PATH : 0);
-  if (symbols.statx(directory, ptr(path), flags, STATX_BASIC_STATS, ptr(statxBytes)) !== 0) {
+  if (symbols.statx(directory, ptr(path), flags, STATX_BASIC_STATS_AND_BTIME, ptr(statxBytes)) !== 0) {
     const code = errno();
-    if (code === constants.errno.ENOENT) return undefined;
-    if (code === EINTR) return tryStatusAt(directory, name);
-    throw linuxError("lstat", code, name);
+    if (code === errnoNumber.ENOENT) return undefined;
+    if (code === EINTR) return tryStatus(directory, name, flags);
+    throw linuxError((flags & AT_SYMLINK_NOFOLLOW) === 0 ? "stat" : "lstat", code, name);
   }
   const view = statxView;
   const time = (at: number) => view.getBigInt64(at, true) * billion + BigInt(view.getUint32(at + 8, true));
@@ -222,6 +240,7 @@ export function tryStatusAt(directory: number, name: string): NodeStatus | undef
     size: Number(view.getBigUint64(40, true)),
     allocated: Number(view.getBigUint64(48, true)) * 512,
     atime: time(64),
+    birth: time(80),
     ctime: time(96),
     mtime: time(112),
     deviceMajor: view.getUint32(128, true),

@@ -2,8 +2,7 @@
  * Opening files without ever trusting a path: the kernel resolves it inside a root (openat2(2)), and names that
  * are not UTF-8 survive the way through JavaScript strings.
  */
-import { isUtf8 } from "node:buffer";
-import { constants } from "node:os";
+import { errnoNumber } from "./errno.ts";
 import { check, checkRetrying, errno, linuxError, ptr, symbols } from "./libc.ts";
 
 export const atCurrentDirectory = -100;
@@ -58,10 +57,15 @@ export function pathBytes(path: string): Buffer {
   return Buffer.from(bytes);
 }
 
+/** Loaded for names that look odd only. */
+const nodeBuffer = (): typeof import("node:buffer") => require("node:buffer");
+
 /** The string for a name's bytes: UTF-8, or with each byte that is not ASCII as U+DC00 + byte if it is not UTF-8. */
 export function pathText(bytes: Uint8Array): string {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (isUtf8(buffer)) return buffer.toString("utf8");
+  const text = buffer.toString("utf8");
+  // U+FFFD stands where bytes are not UTF-8, or for itself.
+  if (!text.includes("\ufffd") || nodeBuffer().isUtf8(buffer)) return text;
   return buffer
     .toString("latin1")
     .replace(/[\x80-\xff]/g, (character) => String.fromCharCode(0xdc00 + character.charCodeAt(0)));
@@ -80,6 +84,11 @@ export function openAt(directory: number, path: string, flags: number, mode = 0)
 /** Opens a directory (or anything, with other flags) by its path on the host. */
 export function openDirectory(path: string, flags: number = openFlag.readOnly): number {
   return openAt(atCurrentDirectory, path, flags | openFlag.directory);
+}
+
+/** Opens what is at a path on the host for reading. */
+export function openReading(path: string, flags = 0): number {
+  return openAt(atCurrentDirectory, path, openFlag.readOnly | flags);
 }
 
 // struct open_how { u64 flags, mode, resolve }
@@ -106,7 +115,7 @@ export function tryOpenResolved(root: number, path: string, flags: number, how: 
     if (fd >= 0) return fd;
     const code = errno();
     // EAGAIN: a rename or mount elsewhere raced with the walk of `..` and the kernel cannot vouch for it.
-    if (code !== constants.errno.EINTR && code !== constants.errno.EAGAIN) return -code;
+    if (code !== errnoNumber.EINTR && code !== errnoNumber.EAGAIN) return -code;
   }
 }
 

@@ -1,6 +1,7 @@
 /** Finds processes by their command line, for repair after a crash only: it looks at every process. */
-import { readdirSync, readFileSync } from "node:fs";
+
 import { hasErrno } from "../core/errors.ts";
+import { readdirSync, readFileSync } from "./files.ts";
 
 /** Pids of processes one of whose arguments is, or begins with a flag and ends with, exactly `argument`. */
 export function processesWithArgument(argument: string): number[] {

@@ -1,7 +1,8 @@
 /** Processes by pid, told apart from later ones that got the same number. pidfd_open(2), proc_pid_stat(5). */
-import { readFileSync } from "node:fs";
+
 import { hasErrno } from "../core/errors.ts";
 import { adoptSocket } from "./adopt.ts";
+import { readFileSync } from "./files.ts";
 import { check, errno, errnoName, linuxError, ptr, symbols } from "./libc.ts";
 
 /** The same number on every architecture: both calls are younger than the unified numbering. */

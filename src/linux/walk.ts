@@ -1,6 +1,7 @@
 /** Walks trees through descriptors: no symlink is followed, no other file system entered, any depth reached. */
-import { constants } from "node:os";
+
 import { readDirectory } from "./directories.ts";
+import { errnoNumber } from "./errno.ts";
 import { linuxError } from "./libc.ts";
 import { type NodeStatus, nodeType, statusAt, tryStatusAt } from "./nodes.ts";
 import { closeFile, openAt, openDirectory, openFlag, resolve, tryOpenResolved } from "./paths.ts";
@@ -87,7 +88,7 @@ function leave(levels: Level[]): void {
     above.fd = openAt(level.fd, "..", directoryFlags);
     // A running container may have moved the directory: then `..` is another one, perhaps outside.
     if (statusAt(above.fd, "").inode !== above.inode)
-      throw linuxError("open", constants.errno.ESTALE, level.path);
+      throw linuxError("open", errnoNumber.ESTALE, level.path);
   }
   levels.pop();
   closeFile(level.fd);
@@ -117,5 +118,5 @@ export function statusBeneath(root: number, path: string): NodeStatus | undefine
   }
 }
 
-const { ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG } = constants.errno;
+const { ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG } = errnoNumber;
 const absent = new Set<number>([ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG]);

@@ -1,9 +1,9 @@
 /** Extended attributes, of paths (symlinks themselves, never followed) and of descriptors. */
-import { constants } from "node:os";
+import { errnoNumber } from "./errno.ts";
 import { check, cstring, errno, linuxError, ptr, symbols } from "./libc.ts";
 import { pathBytes } from "./paths.ts";
 
-const { ENODATA, ERANGE, EOPNOTSUPP } = constants.errno;
+const { ENODATA, ERANGE, EOPNOTSUPP } = errnoNumber;
 const empty = new Uint8Array(1);
 
 /** A path on the host, or an open descriptor (not O_PATH). */

@@ -1,7 +1,8 @@
 /** The instance's bridge, with its address and its nftables table. */
-import { readFileSync, writeFileSync } from "node:fs";
+
 import { hasErrno, SystemFailure, Unavailable } from "../core/errors.ts";
 import { formatIpv4, formatIpv4Subnet, type Ipv4Subnet, parseIpv4Subnet } from "../linux/addresses.ts";
+import { readFileSync, writeFileSync } from "../linux/files.ts";
 import { findInterface } from "../linux/interfaces.ts";
 import { NetlinkSocket } from "../linux/netlink.ts";
 import { findTableComment, Nftables } from "../linux/nftables.ts";

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { hasErrno, InvalidParameter } from "../core/errors.ts";
+import { readFileSync } from "../linux/files.ts";
 
 export interface HostsRequest {
   readonly hostname: string;

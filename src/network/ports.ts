@@ -1,8 +1,9 @@
 /** Published ports: reading what is asked for, and taking the host's ports. */
-import { readFileSync } from "node:fs";
+
 import { hasErrno, InvalidParameter, SystemFailure } from "../core/errors.ts";
 import type { PortMap } from "../core/objects.ts";
 import { parseIpv4 } from "../linux/addresses.ts";
+import { readFileSync } from "../linux/files.ts";
 import { closeSocket, holdPort, refuseOthers, shareHeldPort } from "../linux/inet-sockets.ts";
 import type { State } from "../state/state.ts";
 import { parseContainerPort, parsePort, readExposedPorts } from "./container-ports.ts";

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { hasErrno } from "../core/errors.ts";
+import { readFileSync } from "../linux/files.ts";
 
 export interface ResolvConfRequest {
   /** HostConfig.Dns, DnsSearch, DnsOptions: each one that is given takes the place of the host's. */

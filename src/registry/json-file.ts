@@ -1,7 +1,8 @@
 /** A configuration file in JSON that a person wrote: what is wrong with it is said by file, line and column. */
-import { readFileSync } from "node:fs";
+
 import { hasErrno, InvalidParameter } from "../core/errors.ts";
 import { JsonReader } from "../images/json.ts";
+import { readFileSync } from "../linux/files.ts";
 
 const largestFile = 4 * 1024 * 1024;
 

@@ -2,11 +2,13 @@
  * Connects to a running container's streams: conmon's `attach` socket, which is SOCK_SEQPACKET. Each packet it
  * sends begins with a byte that names the stream (2 stdout, 3 stderr); what it receives goes to stdin.
  */
-import { closeSync, constants, openSync, writeSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno, SystemFailure } from "../core/errors.ts";
+import { join } from "../core/paths.ts";
 import type { AttachedStreams, OutputFrame } from "../core/streams.ts";
 import { adoptSocket } from "../linux/adopt.ts";
+import { closeSync, openSync, writeSync } from "../linux/files.ts";
+import { openFlag } from "../linux/paths.ts";
 import { connectSeqpacket, shutdownWriting } from "../linux/sockets.ts";
 import { FrameQueue } from "./frames.ts";
 
@@ -110,7 +112,7 @@ function control(bundle: string, line: string): void {
   let fd: number;
   try {
     // Without a reader this fails at once instead of waiting for one.
-    fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    fd = openSync(path, openFlag.writeOnly | openFlag.nonBlocking);
   } catch (error) {
     if (hasErrno(error, "ENXIO", "ENOENT"))
       throw new SystemFailure("the container's terminal is gone", { cause: error });

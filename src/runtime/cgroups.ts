@@ -1,9 +1,12 @@
 /** Control groups: which layout the host has, where a container's groups are, and what is in them. cgroups(7). */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
-import { join, normalize } from "node:path";
+
 import { hasErrno } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
+import { join, normalize } from "../core/paths.ts";
+import { readDirectory } from "../linux/directories.ts";
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "../linux/files.ts";
+import { nodeType } from "../linux/nodes.ts";
+import { OpenFile, openDirectory } from "../linux/paths.ts";
 
 /** Which hierarchies there are. */
 export interface CgroupLayout {
@@ -28,14 +31,16 @@ export interface CgroupLayout {
 export function detectCgroups(): CgroupLayout {
   const controllers = new Map<string, string>();
   let unified: string | undefined;
-  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
-    // 36 35 98:0 /root /mount/point options - type source super-options
-    const [before = "", after = ""] = line.split(" - ");
-    const mountPoint = before.split(" ")[4];
-    const [type, , superOptions = ""] = after.split(" ");
-    if (mountPoint === undefined) continue;
-    if (type === "cgroup2") unified ??= mountPoint;
-    if (type !== "cgroup") continue;
+  // 36 35 98:0 /root /mount/point options - type source super-options
+  const groups = /^\S+ \S+ \S+ \S+ (\S+) .* - (cgroup2?) \S+ (\S+)$/gm;
+  for (const [, mountPoint = "", type, superOptions = ""] of readFileSync(
+    "/proc/self/mountinfo",
+    "utf8",
+  ).matchAll(groups)) {
+    if (type === "cgroup2") {
+      unified ??= mountPoint;
+      continue;
+    }
     for (const option of superOptions.split(",")) {
       if (option === "rw" || option === "ro" || genericOptions.has(option)) continue;
       if (!controllers.has(option)) controllers.set(option, mountPoint);
@@ -193,16 +198,25 @@ export function enterConmonCgroup(layout: CgroupLayout, instance: Instance, pid:
  */
 export async function prepareCgroupMove(layout: CgroupLayout): Promise<void> {
   const [where] = layout.own;
-  if (where === undefined) return;
+  const now = performance.now();
+  if (where === undefined || now - preparedAt < preparedFor) return;
+  preparedAt = now;
   const [mountPoint, own] = where;
-  await writeFile(join(mountPoint, own, "cgroup.procs"), String(process.pid)).catch(() => undefined);
+  const file = join(mountPoint, own, "cgroup.procs");
+  // A blob is written by another thread: this one goes on.
+  await Bun.write(file, new Blob([String(process.pid)])).catch(() => undefined);
 }
+
+/** Milliseconds for which moves are quick, and when they were last asked to be. */
+const preparedFor = 15;
+let preparedAt = Number.NEGATIVE_INFINITY;
 
 function childGroups(directory: string): string[] {
   try {
-    return readdirSync(directory, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => entry.name);
+    using group = new OpenFile(openDirectory(directory));
+    return readDirectory(group.fd)
+      .filter(({ type }) => type === nodeType.directory)
+      .map(({ name }) => name);
   } catch (error) {
     if (hasErrno(error, "ENOENT", "ENODEV")) return [];
     throw error;

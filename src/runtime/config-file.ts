@@ -6,10 +6,11 @@
  * so the first container of a profile pays, and its filter is kept for those after it. `linux.seccomp` stays in the
  * configuration all the same: a runtime that does not know the annotation compiles it.
  */
-import { linkSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { release } from "node:os";
-import { basename, dirname, join } from "node:path";
+
 import { hasErrno } from "../core/errors.ts";
+import { basename, dirname, join } from "../core/paths.ts";
+import { linkSync, mkdirSync, readFileSync, statSync, writeFileSync } from "../linux/files.ts";
+import { kernelRelease } from "../linux/machine.ts";
 import { toJson } from "./json.ts";
 import type { RuntimeSpec } from "./oci.ts";
 import type { OciRuntime } from "./runtimes.ts";
@@ -57,7 +58,7 @@ function filterKey(spec: RuntimeSpec, runtime: OciRuntime): string | undefined {
   if (profile === undefined || basename(runtime.path) !== "crun") return undefined;
   const { mtimeMs, size } = statSync(runtime.path);
   return new Bun.CryptoHasher("sha256")
-    .update(JSON.stringify([profile, runtime.path, mtimeMs, size, release()]))
+    .update(JSON.stringify([profile, runtime.path, mtimeMs, size, kernelRelease()]))
     .digest("hex");
 }
 

@@ -7,10 +7,11 @@
  * `exit` (its exit code), `oom` (made when the OOM killer struck), `conmon.log` (why conmon itself failed),
  * `runtime.log` (why the runtime refused, when there is a terminal).
  */
-import { closeSync, existsSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno, SystemFailure, Unavailable } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
+import { join } from "../core/paths.ts";
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeSync } from "../linux/files.ts";
 import { readLines } from "../linux/lines.ts";
 import { closeFd, socketPair } from "../linux/sockets.ts";
 import { type CgroupLayout, enterConmonCgroup, prepareCgroupMove } from "./cgroups.ts";

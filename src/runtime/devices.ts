@@ -1,18 +1,12 @@
 /** Devices of a container: those it asks for, or all of the host's when it is privileged. */
-import { readdirSync, type Stats, statSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno, InvalidParameter } from "../core/errors.ts";
 import type { DeviceMapping, HostConfig } from "../core/objects.ts";
+import { join } from "../core/paths.ts";
+import { namesOf } from "../linux/directories.ts";
+import { type NodeStatus, nodeType, pathStatus, tryStatusAt } from "../linux/nodes.ts";
+import { atCurrentDirectory } from "../linux/paths.ts";
 import type { DeviceRule, DeviceSpec } from "./oci.ts";
-
-/** Splits a device number as stat(2) gives it: makedev(3). */
-export function deviceNumbers(device: number): { major: number; minor: number } {
-  const bits = BigInt(device);
-  return {
-    major: Number(((bits >> 8n) & 0xfffn) | ((bits >> 32n) & 0xfffff000n)),
-    minor: Number((bits & 0xffn) | ((bits >> 12n) & 0xffffff00n)),
-  };
-}
 
 export interface ResolvedDevices {
   devices: DeviceSpec[];
@@ -71,33 +65,39 @@ function mappedDevices(mapping: DeviceMapping): { device: DeviceSpec; access: st
     new InvalidParameter(
       `error gathering device information while adding custom device "${mapping.PathOnHost}": ${reason}`,
     );
-  let stat: Stats;
+  let status: NodeStatus;
   try {
-    stat = statSync(mapping.PathOnHost);
+    status = pathStatus(mapping.PathOnHost);
   } catch (error) {
     if (hasErrno(error, "ENOENT", "ENOTDIR")) throw fail("no such file or directory");
     throw error;
   }
-  if (stat.isDirectory()) {
+  if (typeOf(status) === nodeType.directory) {
     return devicesBelow(mapping.PathOnHost).map((device) => ({
       device: { ...device, path: target + device.path.slice(mapping.PathOnHost.length) },
       access,
     }));
   }
-  const device = describe(target, stat);
+  const device = describe(target, status);
   if (device === undefined) throw fail("not a device node");
   return [{ device, access }];
 }
 
-function describe(path: string, stat: Stats): DeviceSpec | undefined {
-  if (!stat.isCharacterDevice() && !stat.isBlockDevice()) return undefined;
+function typeOf({ mode }: NodeStatus): number {
+  return mode & nodeType.mask;
+}
+
+function describe(path: string, status: NodeStatus): DeviceSpec | undefined {
+  const type = typeOf(status);
+  if (type !== nodeType.characterDevice && type !== nodeType.blockDevice) return undefined;
   return {
     path,
-    type: stat.isBlockDevice() ? "b" : "c",
-    ...deviceNumbers(stat.rdev),
-    fileMode: stat.mode & 0o7777,
-    uid: stat.uid,
-    gid: stat.gid,
+    type: type === nodeType.blockDevice ? "b" : "c",
+    major: status.deviceMajor,
+    minor: status.deviceMinor,
+    fileMode: status.mode & 0o7777,
+    uid: status.uid,
+    gid: status.gid,
   };
 }
 
@@ -105,14 +105,14 @@ function describe(path: string, stat: Stats): DeviceSpec | undefined {
 const notShared = new Set(["pts", "shm", "fd", "mqueue", "console", ".udev", ".lxc", ".lxd-mounts"]);
 
 function devicesBelow(directory: string): DeviceSpec[] {
-  return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
-    const path = join(directory, entry.name);
-    if (notShared.has(entry.name)) return [];
-    if (entry.isDirectory()) return devicesBelow(path);
-    if (!entry.isCharacterDevice() && !entry.isBlockDevice()) return [];
-    // A device may be unplugged between the listing and the look.
-    const stat = statSync(path, { throwIfNoEntry: false });
-    const device = stat === undefined ? undefined : describe(path, stat);
+  return namesOf(directory).flatMap((name) => {
+    if (notShared.has(name)) return [];
+    const path = join(directory, name);
+    // A symlink is not followed, and a device may be unplugged between the listing and the look.
+    const status = tryStatusAt(atCurrentDirectory, path);
+    if (status === undefined) return [];
+    if (typeOf(status) === nodeType.directory) return devicesBelow(path);
+    const device = describe(path, status);
     return device === undefined ? [] : [device];
   });
 }

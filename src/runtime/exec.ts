@@ -3,10 +3,11 @@
  * taken also when nobody reads it any more, and its exit code is kept. That costs about 5 ms more than to run the
  * runtime directly; but then the process would die of our death, at its next write.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+
 import type { Instance } from "../core/instance.ts";
+import { join } from "../core/paths.ts";
 import type { AttachedStreams } from "../core/streams.ts";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "../linux/files.ts";
 import { attach, resizeTerminal } from "./attach.ts";
 import type { CgroupLayout } from "./cgroups.ts";
 import { type ConmonLink, readPid, spawnConmon } from "./conmon.ts";
@@ -29,6 +30,8 @@ export interface ExecLaunch {
   stdin: boolean;
   /** Makes the process, while conmon starts; `terminal` is `tty`. */
   process: () => ProcessSpec;
+  /** Called while the runtime starts it. Must not fail. */
+  meanwhile: () => void;
 }
 
 export interface RunningExec {
@@ -49,6 +52,7 @@ export async function startExec(launch: ExecLaunch): Promise<RunningExec> {
     await conmon.listening();
     const streams = await attach(launch.directory);
     conmon.release();
+    launch.meanwhile();
     const pid = await startedPid(conmon, process);
     return {
       pid,
@@ -72,6 +76,7 @@ export async function startDetachedExec(launch: ExecLaunch): Promise<{ pid: numb
   using conmon = await spawnExec(launch, []);
   const process = writeProcess(launch);
   conmon.release();
+  launch.meanwhile();
   return { pid: await startedPid(conmon, process) };
 }
 

@@ -1,6 +1,7 @@
 /** The moment in which a container's first process turns from the runtime's program into the container's own. */
-import { readlinkSync } from "node:fs";
+
 import { hasErrno } from "../core/errors.ts";
+import { readlinkSync } from "../linux/files.ts";
 
 /** Looks without a pause before the first one, and milliseconds in all: the kernel needs a fraction of one. */
 const eagerLooks = 32;

@@ -1,7 +1,8 @@
 /** What of the host goes into containers' configurations. */
-import { readFileSync } from "node:fs";
-import { arch, availableParallelism, release } from "node:os";
+
 import { Unavailable } from "../core/errors.ts";
+import { readFileSync } from "../linux/files.ts";
+import { kernelRelease, processorCount } from "../linux/machine.ts";
 import { capabilitiesOfMask } from "./capabilities.ts";
 import type { CgroupLayout } from "./cgroups.ts";
 
@@ -44,13 +45,13 @@ const limitNames: Readonly<Record<string, string>> = {
 
 /** Reads /proc/self. Well below 1 ms; the result holds for the life of the process. */
 export function readHostFacts(cgroups: CgroupLayout): HostFacts {
-  const [major = "0", minor = "0"] = release().split(".");
+  const [major = "0", minor = "0"] = kernelRelease().split(".");
   const mask = readFileSync("/proc/self/status", "utf8").match(/^CapBnd:\s*([0-9a-f]+)/m)?.[1] ?? "0";
   return {
     cgroups,
-    architecture: goNames[arch()] ?? arch(),
+    architecture: goNames[process.arch] ?? process.arch,
     kernel: { major: Number.parseInt(major, 10), minor: Number.parseInt(minor, 10) },
-    cpus: availableParallelism(),
+    cpus: processorCount(),
     capabilities: capabilitiesOfMask(mask),
     hardLimits: readHardLimits(),
     oomScoreAdj: Number(readFileSync("/proc/self/oom_score_adj", "utf8")),

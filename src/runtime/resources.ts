@@ -1,11 +1,12 @@
 /** Limits: checked as Docker checks them, and turned into the runtime's terms. */
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+
 import { InvalidParameter, messageOf } from "../core/errors.ts";
 import type { Resources } from "../core/objects.ts";
+import { join } from "../core/paths.ts";
+import { existsSync, readFileSync } from "../linux/files.ts";
+import { pathStatus } from "../linux/nodes.ts";
 
 import type { CgroupLayout } from "./cgroups.ts";
-import { deviceNumbers } from "./devices.ts";
 import type { LinuxResources, ThrottleSpec } from "./oci.ts";
 
 const minimumMemory = 6 * 1024 * 1024;
@@ -322,7 +323,8 @@ function throttles(list: { Path: string; Rate: number }[] | undefined): Throttle
 /** @throws InvalidParameter `stat /dev/x: no such file or directory`. */
 function blockDevice(path: string): { major: number; minor: number } {
   try {
-    return deviceNumbers(statSync(path).rdev);
+    const { deviceMajor, deviceMinor } = pathStatus(path);
+    return { major: deviceMajor, minor: deviceMinor };
   } catch (error) {
     throw new InvalidParameter(`stat ${path}: no such file or directory (${messageOf(error)})`, {
       cause: error,

@@ -1,15 +1,5 @@
 /** OCI runtimes by name or path, and the verbs that davit asks of them. OCI runtime-spec, runtime.md. */
-import {
-  closeSync,
-  constants,
-  existsSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
-import { basename, isAbsolute, join } from "node:path";
+
 import {
   Conflict,
   hasErrno,
@@ -18,6 +8,17 @@ import {
   SystemFailure,
   Unavailable,
 } from "../core/errors.ts";
+import { basename, isAbsolute, join } from "../core/paths.ts";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from "../linux/files.ts";
+import { openFlag } from "../linux/paths.ts";
 import { type CgroupLayout, removeCgroup } from "./cgroups.ts";
 import { startFailure } from "./failures.ts";
 
@@ -145,7 +146,7 @@ function keepsRecordByName(runtime: OciRuntime): boolean {
 function openGate(fifo: string): boolean {
   let fd: number;
   try {
-    fd = openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+    fd = openSync(fifo, openFlag.writeOnly | openFlag.nonBlocking);
   } catch (error) {
     if (hasErrno(error, "ENOENT", "ENXIO")) return false;
     throw error;

@@ -3,10 +3,11 @@
  * copies itself into a sealed memory file and starts once more from there, which costs 2 ms of loading libraries twice.
  * A program that lies in such a file already goes on at once: here the file is made for it, while conmon starts.
  */
-import { closeSync, readFileSync, writeSync } from "node:fs";
-import { basename } from "node:path";
+
 import { hasErrno } from "../core/errors.ts";
-import { createProgramFile, sealFile } from "../linux/memory-files.ts";
+import { basename } from "../core/paths.ts";
+import { closeSync } from "../linux/files.ts";
+import { createProgramFile, fillFrom, sealFile } from "../linux/memory-files.ts";
 import { isCrun, type OciRuntime } from "./runtimes.ts";
 
 export interface RuntimeProgram extends Disposable {
@@ -23,8 +24,7 @@ export function programOfRuntime(runtime: OciRuntime): RuntimeProgram {
   return {
     path: `/proc/${process.pid}/fd/${fd}`,
     fill: () => {
-      const bytes = readFileSync(runtime.path);
-      for (let start = 0; start < bytes.length; ) start += writeSync(fd, bytes, start);
+      fillFrom(fd, runtime.path);
       sealFile(fd);
     },
     [Symbol.dispose]: () => closeSync(fd),

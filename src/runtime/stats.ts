@@ -1,7 +1,7 @@
 /** What a container uses, read from its cgroup and its network namespace, in the Engine API's shape. */
 import { totalmem } from "node:os";
-import { join } from "node:path";
 import type { ContainerStats, CpuStats } from "../core/objects.ts";
+import { join } from "../core/paths.ts";
 import { interfaceCounters } from "../linux/interface-counters.ts";
 import { type CgroupLayout, controllerDirectory, keyedNumbers, readText } from "./cgroups.ts";
 

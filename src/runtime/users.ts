@@ -1,6 +1,7 @@
 /** Users and groups by the image's own /etc/passwd and /etc/group, opened so that no link leads out of it. */
-import { closeSync, fstatSync, readSync } from "node:fs";
+
 import { hasErrno, InvalidParameter } from "../core/errors.ts";
+import { closeSync, fstatSync, readSync } from "../linux/files.ts";
 import { openDirectory, openFlag, openInRoot } from "../linux/paths.ts";
 
 export interface ResolvedUser {

@@ -3,11 +3,13 @@
  * transaction that makes the event true and rings the bell afterwards; followers in other processes watch the
  * bell, a small file, and read on from the last row that they saw. So no event is lost or seen before its time.
  */
-import { closeSync, constants, mkdirSync, openSync, watch, writeSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
 import type { EventMessage } from "../core/objects.ts";
+import { join } from "../core/paths.ts";
+import { closeSync, mkdirSync, openSync, writeSync } from "../linux/files.ts";
+import { openFlag } from "../linux/paths.ts";
 import type { State } from "./state.ts";
 
 export type NewEvent = Pick<EventMessage, "Type" | "Action" | "Actor">;
@@ -35,7 +37,7 @@ function bellPath(instance: Instance): string {
 export function ringBell(instance: Instance): void {
   const path = bellPath(instance);
   // Not truncated: to free the block each time is dear on disks that are told of it.
-  const mode = constants.O_WRONLY | constants.O_CREAT;
+  const mode = openFlag.writeOnly | openFlag.create;
   let fd: number;
   try {
     fd = openSync(path, mode);
@@ -92,6 +94,9 @@ export interface Doorbell extends Disposable {
   next(timeout: number): Promise<void>;
 }
 
+/** Loaded by those who wait only. */
+const nodeFiles = (): typeof import("node:fs") => require("node:fs");
+
 /** Watches directories (made if missing) by inotify. */
 export function watchDirectories(paths: readonly string[], signal?: AbortSignal): Doorbell {
   let rung = false;
@@ -102,7 +107,7 @@ export function watchDirectories(paths: readonly string[], signal?: AbortSignal)
   };
   const watchers = paths.map((path) => {
     mkdirSync(path, { recursive: true });
-    return watch(path, ring);
+    return nodeFiles().watch(path, ring);
   });
   signal?.addEventListener("abort", ring);
   return {

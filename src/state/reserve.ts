@@ -2,10 +2,11 @@
  * Room on the data root's disk that is kept for what frees more: on a full disk, recording that a container ended or
  * is removed needs a few pages of the database, without which nothing could be removed any more.
  */
-import { closeSync, openSync, rmSync, statSync, truncateSync, writeSync } from "node:fs";
-import { dirname } from "node:path";
+
 import { hasErrno } from "../core/errors.ts";
+import { dirname } from "../core/paths.ts";
 import { fileSystemStatus } from "../linux/disks.ts";
+import { closeSync, openSync, rmSync, statSync, truncateSync, writeSync } from "../linux/files.ts";
 
 const wholeReserve = 1 << 20;
 /** What is given up at a time: the database's shared memory takes a fourth of it. */

@@ -5,10 +5,10 @@
  * lost (an image that was loaded), so that there is one fsync for a whole transaction and none on the way of `run`.
  */
 import { Database } from "bun:sqlite";
-import { mkdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { hasErrno, SystemFailure } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
+import { join } from "../core/paths.ts";
+import { mkdirSync, statSync } from "../linux/files.ts";
 import { keepReserve, useReserve } from "./reserve.ts";
 import { migrations } from "./schema.ts";
 

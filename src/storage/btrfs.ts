@@ -6,9 +6,9 @@
  *
  * Committed ones are read-only.
  */
-import { chmodSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno, messageOf, Unavailable } from "../core/errors.ts";
+import { join } from "../core/paths.ts";
 import {
   createSubvolume,
   destroySubvolume,
@@ -18,6 +18,7 @@ import {
 } from "../linux/btrfs.ts";
 import { readDirectory, removeTree } from "../linux/directories.ts";
 import { fileSystemMagic, fileSystemStatus } from "../linux/disks.ts";
+import { chmodSync, mkdirSync } from "../linux/files.ts";
 import { statusAt, tryStatusAt } from "../linux/nodes.ts";
 import { closeFile, openDirectory } from "../linux/paths.ts";
 import { renameAt } from "../linux/rename.ts";

@@ -1,8 +1,9 @@
 /** Chooses the storage driver of an instance. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+
 import { Conflict, InvalidParameter, Unavailable } from "../core/errors.ts";
+import { join } from "../core/paths.ts";
 import { fileSystemMagic, fileSystemStatus } from "../linux/disks.ts";
+import { existsSync } from "../linux/files.ts";
 import type { State } from "../state/state.ts";
 import type { StorageBackend } from "./backend.ts";
 import { RecordedSnapshotter } from "./recorded-snapshotter.ts";

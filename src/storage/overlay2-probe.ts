@@ -2,10 +2,11 @@
  * What the kernel's overlay and the file system below it can do: tried with real mounts in a directory of their own,
  * as neither version numbers nor the list of file systems tell.
  */
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno, messageOf, Unavailable } from "../core/errors.ts";
+import { join } from "../core/paths.ts";
 import { readDirectory, removeTree } from "../linux/directories.ts";
+import { closeSync, mkdirSync, openSync, readFileSync } from "../linux/files.ts";
 import { inDirectory, mount, unmountIfMounted } from "../linux/mounts.ts";
 import { deviceNumber, makeNodeAt, nodeType } from "../linux/nodes.ts";
 import { closeFile, openDirectory } from "../linux/paths.ts";

@@ -7,10 +7,11 @@
  *
  * linux/Documentation/filesystems/overlayfs.rst
  */
-import { chmodSync, chownSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno } from "../core/errors.ts";
+import { join } from "../core/paths.ts";
 import { removeTree } from "../linux/directories.ts";
+import { chmodSync, chownSync, mkdirSync } from "../linux/files.ts";
 import {
   type FileSystemOption,
   inDirectory,

@@ -4,12 +4,13 @@
  * Locks: whoever makes or removes a directory holds `<root>/lock` shared; `sweep` takes it exclusively before it
  * calls something half-made. Mounting, unmounting and committing hold the snapshot's own directory. Nobody holds both.
  */
-import { existsSync, mkdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+
 import { Conflict, hasErrno } from "../core/errors.ts";
 import { faultPoint } from "../core/fault.ts";
+import { join } from "../core/paths.ts";
 import { readDirectory } from "../linux/directories.ts";
 import { syncFileSystem } from "../linux/disks.ts";
+import { existsSync, mkdirSync, statSync } from "../linux/files.ts";
 import { closeLockFile, openLockFile, tryLock } from "../linux/flock.ts";
 import { spreadSubdirectories } from "../linux/inode-flags.ts";
 import { closeFile, openDirectory } from "../linux/paths.ts";

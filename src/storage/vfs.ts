@@ -2,9 +2,10 @@
  * vfs: each snapshot is a whole copy of its parent, in `<data root>/vfs/<short>/root`. Works on any file system
  * and needs nothing of the kernel; costs the space and time of the copy (nearly none where reflinks exist).
  */
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+
+import { join } from "../core/paths.ts";
 import { removeTree } from "../linux/directories.ts";
+import { mkdirSync } from "../linux/files.ts";
 import type { StorageBackend } from "./backend.ts";
 import { copyTree } from "./copy-tree.ts";
 import { wholeTrees } from "./whole-trees.ts";

@@ -1,5 +1,5 @@
 /** What drivers have in common that keep the whole tree of each snapshot in its directory: nothing is ever mounted. */
-import { join } from "node:path";
+import { join } from "../core/paths.ts";
 import type { StorageBackend } from "./backend.ts";
 import { backingFileSystem } from "./file-systems.ts";
 import { treeUsage } from "./usage.ts";

@@ -6,11 +6,11 @@
  * `volumes/<name>/<container>` for a volume with driver options, `subpaths/<container>/<n>` for a subpath.
  */
 
-import { existsSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { release } from "node:os";
-import { join } from "node:path";
 import { hasErrno, InvalidParameter, messageOf, SystemFailure } from "../core/errors.ts";
+import { join } from "../core/paths.ts";
 import { namesIn } from "../linux/directories.ts";
+import { existsSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "../linux/files.ts";
+import { kernelRelease } from "../linux/machine.ts";
 import { bindMount, isMountPoint, unmountIfMounted } from "../linux/mounts.ts";
 import { nodeType, statusAt } from "../linux/nodes.ts";
 import { descriptorPath, OpenFile, openDirectory, openFlag, openInRoot } from "../linux/paths.ts";
@@ -120,11 +120,11 @@ async function fill(
 function recursiveReadonlyOption(mount: PlannedMount): string[] {
   if (mount.type === "tmpfs" || !mount.readonly || !mount.recursive || mount.recursiveReadonly === "no")
     return [];
-  const [major = 0, minor = 0] = release().split(".").map(Number);
+  const [major = 0, minor = 0] = kernelRelease().split(".").map(Number);
   if (major > 5 || (major === 5 && minor >= 12)) return ["rro"];
   if (mount.recursiveReadonly === "if-possible") return [];
   throw new InvalidParameter(
-    `mount ${mount.destination}: recursive read-only mounts need Linux 5.12; this is ${release()}`,
+    `mount ${mount.destination}: recursive read-only mounts need Linux 5.12; this is ${kernelRelease()}`,
   );
 }
 

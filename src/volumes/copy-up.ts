@@ -2,10 +2,11 @@
  * Fills an empty volume from the image's directory that it covers: content, ownership and mode, as Docker does at
  * a volume's first use.
  */
-import { renameSync, rmdirSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno } from "../core/errors.ts";
+import { join } from "../core/paths.ts";
 import { readDirectory, removeTree } from "../linux/directories.ts";
+import { renameSync, rmdirSync } from "../linux/files.ts";
 import { changeMode, changeOwner, makeDirectoryAt, setTimes, statusAt } from "../linux/nodes.ts";
 import {
   atCurrentDirectory,

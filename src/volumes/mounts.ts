@@ -2,9 +2,10 @@
  * From what a user asked for to a plan of mounts. Order, as Docker has it: `--volumes-from`, then `-v`, then
  * `--mount`, then the image's own VOLUMEs where nothing else is mounted; then `--tmpfs`.
  */
-import { existsSync } from "node:fs";
+
 import { InvalidParameter, NotFound } from "../core/errors.ts";
 import type { ContainerConfig, HostConfig, MountPoint } from "../core/objects.ts";
+import { existsSync } from "../linux/files.ts";
 import { lock } from "../state/locks.ts";
 import type { MountPlan, PlannedMount } from "./plan.ts";
 import {

@@ -1,7 +1,8 @@
 /** Reads `-v` strings and `--mount` objects by Docker's rules, and refuses what Docker refuses in its words. */
-import { posix } from "node:path";
+
 import { InvalidParameter, messageOf, NotImplemented } from "../core/errors.ts";
 import type { Mount } from "../core/objects.ts";
+import { normalize } from "../core/paths.ts";
 import type { PlannedMount } from "./plan.ts";
 
 const readWriteModes = new Set(["rw", "ro"]);
@@ -48,7 +49,7 @@ function checkAbsolute(path: string): void {
 
 /** `/a/../b/` becomes `/b`. */
 function cleanPath(path: string): string {
-  const normal = posix.normalize(path);
+  const normal = normalize(path);
   return normal.length > 1 && normal.endsWith("/") ? normal.slice(0, -1) : normal;
 }
 

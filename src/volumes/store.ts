@@ -6,12 +6,13 @@
  * directory is made, and marked `removing` before its directory goes; so a crash leaves nothing that the next
  * call does not finish.
  */
-import { mkdirSync, renameSync } from "node:fs";
-import { join } from "node:path";
+
 import { Conflict, hasErrno, NotFound } from "../core/errors.ts";
 import { randomId } from "../core/ids.ts";
 import type { Volume, VolumeCreateRequest } from "../core/objects.ts";
+import { join } from "../core/paths.ts";
 import { removeTree } from "../linux/directories.ts";
+import { mkdirSync, renameSync } from "../linux/files.ts";
 import { unmountIfMounted } from "../linux/mounts.ts";
 import { lock } from "../state/locks.ts";
 import type { State } from "../state/state.ts";

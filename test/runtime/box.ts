@@ -187,6 +187,7 @@ export class Box implements AsyncDisposable {
       containerId: this.id,
       directory: join(this.bundle, "exec", String(this.#execs)),
       tty: options.tty ?? false,
+      meanwhile: () => {},
       process: () =>
         makeExecProcess({
           container: spec.process,

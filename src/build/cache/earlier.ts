@@ -3,8 +3,9 @@
  * says which result that is, and the digest of each file. The next copy gives the files that are still the same another
  * name in its own layer, and copies only the others. Layers are never written to, so that two may share a file.
  */
-import { join } from "node:path";
+
 import { hasErrno } from "../../core/errors.ts";
+import { join } from "../../core/paths.ts";
 import { closeFile, openDirectory } from "../../linux/paths.ts";
 import type { BuildRooms } from "../rooms.ts";
 import { readKept, writeKept } from "./kept-files.ts";

@@ -1,8 +1,9 @@
 /** Files that only save time, `<data root>/build/<kind>/<name>`: each may go at any moment. */
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno } from "../../core/errors.ts";
+import { join } from "../../core/paths.ts";
 import { namesIn } from "../../linux/directories.ts";
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "../../linux/files.ts";
 
 /** Of each kind; what was written longest ago goes first. */
 const mostKept = 64;

@@ -2,11 +2,12 @@
  * The directories of `RUN --mount=type=cache`: `<data root>/build/mounts/<id>`. They outlive builds, belong to no
  * image, and may be thrown away whenever no build uses them.
  */
-import { chmodSync, chownSync, existsSync, mkdirSync, renameSync } from "node:fs";
-import { join } from "node:path";
+
 import { Conflict, hasErrno, SystemFailure } from "../../core/errors.ts";
 import { randomId } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
 import { removeTree } from "../../linux/directories.ts";
+import { chmodSync, chownSync, existsSync, mkdirSync, renameSync } from "../../linux/files.ts";
 import { closeLockFile, openLockFile, tryLock } from "../../linux/flock.ts";
 import { closeFile, descriptorPath, openDirectory, openFlag, openInRoot } from "../../linux/paths.ts";
 import type { State } from "../../state/state.ts";

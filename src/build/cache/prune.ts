@@ -1,9 +1,10 @@
 /** Lists and prunes what builds have left: results of steps, and the directories of cache mounts. */
-import { statSync } from "node:fs";
-import { join } from "node:path";
+
 import { Conflict } from "../../core/errors.ts";
 import { isDigest } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
 import { uppermostFirst } from "../../images/layer-order.ts";
+import { statSync } from "../../linux/files.ts";
 import { treeUsage } from "../../storage/usage.ts";
 import type { BuildRooms } from "../rooms.ts";
 import { oldestWork } from "./in-flight.ts";

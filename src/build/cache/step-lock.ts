@@ -1,6 +1,7 @@
 /** Locks by key, so that builds that come to the same step at once run it once. They die with their holder. */
-import { join } from "node:path";
+
 import type { Instance } from "../../core/instance.ts";
+import { join } from "../../core/paths.ts";
 import { closeLockFile, openLockFile, tryLockByte } from "../../linux/flock.ts";
 
 const longestPause = 32;

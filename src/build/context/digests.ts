@@ -2,7 +2,7 @@
  * Digests of files, for cache keys. A file that was hashed before, and has not changed since as its times, size and
  * inode tell, is not read again: what is known of a directory is kept in one file, `<data root>/build/digests/<name>`.
  */
-import { join } from "node:path";
+import { join } from "../../core/paths.ts";
 import { type NodeStatus, readAt, statusAt } from "../../linux/nodes.ts";
 import { closeFile, openAt, openFlag } from "../../linux/paths.ts";
 import { readKept, writeKept } from "../cache/kept-files.ts";

@@ -1,7 +1,8 @@
 /** Git repositories by the `git` program: fetched shallow, without hooks, prompts or the user's configuration. */
-import { rmSync } from "node:fs";
-import { join } from "node:path";
+
 import { Unavailable } from "../../core/errors.ts";
+import { join } from "../../core/paths.ts";
+import { rmSync } from "../../linux/files.ts";
 import { setTimesAt } from "../../linux/nodes.ts";
 import { walkTree } from "../../linux/walk.ts";
 import { StepFailure } from "../steps/failure.ts";

@@ -1,6 +1,7 @@
 /** Opens what files of a build come from, and reads its Dockerfile and ignore file. */
-import { readFileSync } from "node:fs";
+
 import { hasErrno, InvalidParameter, NotFound } from "../../core/errors.ts";
+import { readFileSync } from "../../linux/files.ts";
 import { nodeType, readAt, statusAt } from "../../linux/nodes.ts";
 import { closeFile, openDirectory, openFlag, openInRoot } from "../../linux/paths.ts";
 import { knownDigests } from "./digests.ts";

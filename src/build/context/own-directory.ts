@@ -1,8 +1,9 @@
 /** Directories for what is unpacked or fetched for a build: `<data root>/build/contexts/<pid>.<start time>.<random>`. */
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+
 import { randomId } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
 import { namesIn, removeTree } from "../../linux/directories.ts";
+import { mkdirSync } from "../../linux/files.ts";
 import { isAlive, startTimeOf } from "../../linux/processes.ts";
 
 export interface OwnDirectory extends Disposable {

@@ -1,6 +1,7 @@
 /** Trees that files are copied from: a context, or a file system that a stage has made. */
-import { readlinkSync } from "node:fs";
+
 import { SystemFailure } from "../../core/errors.ts";
+import { readlinkSync } from "../../linux/files.ts";
 import { type NodeStatus, statusAt } from "../../linux/nodes.ts";
 import {
   closeFile,

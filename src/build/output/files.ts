@@ -1,6 +1,7 @@
 /** A result's files without an image: into a directory, or as a tar. */
-import { mkdirSync } from "node:fs";
+
 import { treesTar } from "../../images/layers/tree.ts";
+import { mkdirSync } from "../../linux/files.ts";
 import { closeFile, openDirectory } from "../../linux/paths.ts";
 import type { FileDigests } from "../context/digests.ts";
 import { plainDigests } from "../context/digests.ts";

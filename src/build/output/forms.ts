@@ -1,10 +1,11 @@
 /** A built image in the form that an output asks for: its layers' compression, and the words of its manifest. */
-import { availableParallelism } from "node:os";
+
 import type { IngestSession } from "../../images/content.ts";
 import type { Image } from "../../images/image.ts";
 import type { LayerForm } from "../../images/transfer/layer-form.ts";
 import { Outgoing } from "../../images/transfer/outgoing.ts";
 import { inFormat, type ManifestFormat } from "../../images/transports/convert.ts";
+import { processorCount } from "../../linux/machine.ts";
 import type { State } from "../../state/state.ts";
 
 export interface ImageForm {
@@ -29,7 +30,7 @@ export async function imageInForm(
       compressing: () => {},
       isAnew: true,
       form: form.layers,
-      threads: Math.min(availableParallelism(), mostThreads),
+      threads: Math.min(processorCount(), mostThreads),
       signal,
     });
     made = await outgoing.make(image);

@@ -2,11 +2,12 @@
  * Devices of `RUN --device`, as the Container Device Interface describes them (cncf-tags/container-device-interface,
  * SPEC.md): files of the machine's administrator say what a container gets to see of a device.
  */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { InvalidParameter, messageOf } from "../../core/errors.ts";
+import { join } from "../../core/paths.ts";
 import { JsonReader, parseJson } from "../../images/json.ts";
 import { namesIn } from "../../linux/directories.ts";
+import { readFileSync } from "../../linux/files.ts";
 import { resolveDevices } from "../../runtime/devices.ts";
 import { type HookName, type HookSpec, hookNames, type RuntimeSpec } from "../../runtime/oci.ts";
 

@@ -3,12 +3,13 @@
  * Documentation/admin-guide/binfmt-misc.rst), which packages like qemu-user-static register; nothing is to be done
  * then. What is done here is to say so where there is none.
  */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno } from "../../core/errors.ts";
+import { join } from "../../core/paths.ts";
 import type { Platform } from "../../images/manifest.ts";
 import { detectHostPlatform, formatPlatform, hostPlatform, servesPlatform } from "../../images/platform.ts";
 import { namesIn } from "../../linux/directories.ts";
+import { readFileSync } from "../../linux/files.ts";
 import { StepFailure } from "./failure.ts";
 
 export const binfmtDirectory = "/proc/sys/fs/binfmt_misc";

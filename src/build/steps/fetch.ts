@@ -1,9 +1,11 @@
 /** Sources of ADD that are elsewhere: fetched into a directory of their own, and copied from there. */
-import { closeSync, openSync, utimesSync, writeSync } from "node:fs";
-import { join } from "node:path";
+
 import { messageOf } from "../../core/errors.ts";
+import { join } from "../../core/paths.ts";
 import { SpaceWatch } from "../../images/layers/space.ts";
-import { closeFile, openDirectory } from "../../linux/paths.ts";
+import { closeSync, openSync, writeSync } from "../../linux/files.ts";
+import { setTimesAt } from "../../linux/nodes.ts";
+import { atCurrentDirectory, closeFile, openDirectory } from "../../linux/paths.ts";
 import { isDirectory } from "../../linux/walk.ts";
 import { plainDigests } from "../context/digests.ts";
 import { checkOut } from "../context/git.ts";
@@ -97,8 +99,8 @@ async function fetchUrl(source: UrlSource, directory: string, context: FetchCont
   const actual = `${algorithm}:${hex}`;
   if (checksum !== "" && actual !== checksum) throw new StepFailure(`digest mismatch ${actual}: ${checksum}`);
   const given = Date.parse(response.headers.get("last-modified") ?? "");
-  const seconds = Number.isFinite(given) && given > 0 ? given / 1000 : 0;
-  utimesSync(path, seconds, seconds);
+  const time = Number.isFinite(given) && given > 0 ? BigInt(given) * 1_000_000n : 0n;
+  setTimesAt(atCurrentDirectory, path, time, time);
   return { base: fileName, material: { uri: url, digest: { [algorithm]: hex } } };
 }
 

@@ -1,7 +1,8 @@
 /** What `RUN --mount` shows in the container, as mounts of files on this host. */
-import { chmodSync, chownSync, readlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno, InvalidParameter } from "../../core/errors.ts";
+import { join } from "../../core/paths.ts";
+import { chmodSync, chownSync, readlinkSync, writeFileSync } from "../../linux/files.ts";
 import { closeFile, descriptorPath, openDirectory, openFlag, openInRoot } from "../../linux/paths.ts";
 import type { ResolvedMount } from "../../runtime/spec.ts";
 import { takeCacheDirectory } from "../cache/mounts.ts";

@@ -2,11 +2,12 @@
  * RUN: a container on the step's snapshot, run by the OCI runtime as our own child: no monitor is needed, as the step
  * ends with the build.
  */
-import { closeSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { Unavailable } from "../../core/errors.ts";
 import type { HostConfig } from "../../core/objects.ts";
+import { join } from "../../core/paths.ts";
 import { removeTree } from "../../linux/directories.ts";
+import { closeSync, existsSync, readFileSync, rmSync, writeFileSync } from "../../linux/files.ts";
 import { openPipe } from "../../linux/pipes.ts";
 import { openProcess } from "../../linux/processes.ts";
 import { resolvConf } from "../../network/resolv.ts";

@@ -1,9 +1,10 @@
 /** What belongs to one RUN while it lasts: an id, by which repair finds it, and a directory `<exec root>/builds/<id>`. */
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+
 import { type ContainerId, newContainerId } from "../../core/ids.ts";
 import type { Instance } from "../../core/instance.ts";
+import { join } from "../../core/paths.ts";
 import { removeTree } from "../../linux/directories.ts";
+import { mkdirSync } from "../../linux/files.ts";
 import { startTimeOf } from "../../linux/processes.ts";
 import { beginOperation, endOperation } from "../../state/containers.ts";
 import type { State } from "../../state/state.ts";

@@ -2,9 +2,10 @@
  * `--ssh id=key`: an agent of the build's own that holds keys, by OpenSSH's programs. It ends with the build, also when
  * that is killed; the keys come to it through a pipe and lie in no file.
  */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+
 import { InvalidParameter, Unavailable } from "../../core/errors.ts";
+import { join } from "../../core/paths.ts";
+import { existsSync } from "../../linux/files.ts";
 import { ownDirectory } from "../context/own-directory.ts";
 import type { BuildRooms } from "../rooms.ts";
 

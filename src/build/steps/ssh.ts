@@ -1,7 +1,7 @@
 /** Forwards connections to an agent's socket through one of our own, whose owner and mode are the step's. */
 
-import { rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
+import { rmSync } from "../../linux/files.ts";
 
 /** Listens at `path` at once. @param agent path of the agent's socket */
 export function forwardAgent(path: string, agent: string): Disposable {

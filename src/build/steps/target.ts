@@ -1,7 +1,8 @@
 /** Where a step puts its files: a mounted tree. The kernel resolves every path inside it. */
-import { constants } from "node:os";
+
 import { hasErrno } from "../../core/errors.ts";
 import { cleanPath, splitPath } from "../../images/layers/entry-name.ts";
+import { errnoNumber } from "../../linux/errno.ts";
 import { linuxError } from "../../linux/libc.ts";
 import {
   changeModeAt,
@@ -67,7 +68,7 @@ export class TargetTree implements Disposable {
         return { directory, base: base === "" ? "." : base };
       }
       try {
-        if (jumps > mostLinks) throw notDirectory(path, constants.errno.ELOOP);
+        if (jumps > mostLinks) throw notDirectory(path, errnoNumber.ELOOP);
         at = this.#linkedPath(directory, base);
       } finally {
         closeFile(directory);
@@ -85,7 +86,7 @@ export class TargetTree implements Disposable {
     const flags = openFlag.readOnly | openFlag.directory;
     const fd = tryOpenResolved(this.root, path || ".", flags, how);
     if (fd >= 0) return fd;
-    if (fd !== -constants.errno.ENOENT || jumps > mostLinks) throw notDirectory(path, -fd);
+    if (fd !== -errnoNumber.ENOENT || jumps > mostLinks) throw notDirectory(path, -fd);
     const { parent, base } = splitPath(path);
     const above = this.#open(parent, mode, jumps + 1);
     try {
@@ -126,7 +127,7 @@ function relative(path: string): string {
 }
 
 function notDirectory(path: string, code: number): Error {
-  if (code === constants.errno.ENOTDIR) return new StepFailure(`mkdir /${path}: not a directory`);
-  if (code === constants.errno.ELOOP) return new StepFailure(`/${path}: too many levels of symbolic links`);
+  if (code === errnoNumber.ENOTDIR) return new StepFailure(`mkdir /${path}: not a directory`);
+  if (code === errnoNumber.ELOOP) return new StepFailure(`/${path}: too many levels of symbolic links`);
   return linuxError("open", code, `/${path}`);
 }

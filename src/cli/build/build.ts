@@ -1,8 +1,9 @@
 /** `build`, also `bud`: an image from a Dockerfile. */
-import { writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+
 import { DavitError, messageOf } from "../../core/errors.ts";
+import { resolve } from "../../core/paths.ts";
 import { type BuildRequest, type BuildResult, type BuildWarning, buildsOf } from "../../engine/build.ts";
+import { writeFileSync } from "../../linux/files.ts";
 import { authOfRegistry } from "../account/credentials.ts";
 import { type Command, CommandError, exactly, type Invocation } from "../command.ts";
 import type { FlagSet } from "../flags/flag-set.ts";

@@ -1,5 +1,5 @@
 /** `--cache-from` and `--cache-to`, in buildx's grammar. */
-import { resolve } from "node:path";
+import { resolve } from "../../core/paths.ts";
 import type { CacheSource, CacheTarget } from "../../engine/build.ts";
 import { CommandError } from "../command.ts";
 import type { Io } from "../io.ts";

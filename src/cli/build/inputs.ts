@@ -1,7 +1,7 @@
 /** What of a build the command line names by words: contexts, Dockerfiles, secrets, agents. */
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+
 import { hasErrno } from "../../core/errors.ts";
+import { basename, join, resolve } from "../../core/paths.ts";
 import type {
   BuildContext,
   BuildSecret,
@@ -9,6 +9,7 @@ import type {
   DockerfileSource,
   NamedContext,
 } from "../../engine/build.ts";
+import { existsSync, readFileSync, statSync } from "../../linux/files.ts";
 import { CommandError } from "../command.ts";
 import type { Io } from "../io.ts";
 import { splitCsv, splitPair } from "../options/key-values.ts";

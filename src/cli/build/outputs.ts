@@ -1,7 +1,8 @@
 /** `--output`, `--push` and `--load`: what is made of the result. */
-import { closeSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
-import { resolve } from "node:path";
+
+import { resolve } from "../../core/paths.ts";
 import type { BuildOutput } from "../../engine/build.ts";
+import { closeSync, openSync, renameSync, rmSync, writeSync } from "../../linux/files.ts";
 import { CommandError } from "../command.ts";
 import type { Io } from "../io.ts";
 import { formKeys, readForm, readTruth } from "./forms.ts";

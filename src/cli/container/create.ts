@@ -1,8 +1,8 @@
-import { closeSync, existsSync, openSync, unlinkSync, writeSync } from "node:fs";
-import { resolve } from "node:path";
 import { messageOf, NotFound } from "../../core/errors.ts";
 import type { ContainerCreateRequest } from "../../core/objects.ts";
+import { resolve } from "../../core/paths.ts";
 import type { Engine } from "../../engine/engine.ts";
+import { closeSync, existsSync, openSync, unlinkSync, writeSync } from "../../linux/files.ts";
 import { describeFailure } from "../cli.ts";
 import { atLeastOne, type Command, CommandError, type Invocation } from "../command.ts";
 import { FileFailure, fileFailure } from "../files.ts";

@@ -1,7 +1,7 @@
-import { existsSync, statSync } from "node:fs";
-import { resolve } from "node:path";
 import { DavitError } from "../../core/errors.ts";
+import { resolve } from "../../core/paths.ts";
 import type { ByteStream, LocalFileStream, ProgressMessage } from "../../engine/engine.ts";
+import { existsSync, statSync } from "../../linux/files.ts";
 import { type Command, CommandError, noArguments } from "../command.ts";
 import { fileFailure } from "../files.ts";
 import type { Io } from "../io.ts";

@@ -1,7 +1,7 @@
-import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { dirname, resolve } from "../../core/paths.ts";
 import type { ByteStream } from "../../engine/engine.ts";
+import { existsSync, renameSync, rmSync, statSync } from "../../linux/files.ts";
 import { atLeastOne, type Command, CommandError } from "../command.ts";
 import { fileFailure } from "../files.ts";
 import type { Io } from "../io.ts";

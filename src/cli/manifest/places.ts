@@ -1,5 +1,5 @@
 /** What the manifest commands stand on, and how they fail. */
-import { join } from "node:path";
+import { join } from "../../core/paths.ts";
 import type { ManifestListPlaces } from "../../engine/transports/manifest-list.ts";
 import { openAccess } from "../account/registries.ts";
 import type { Invocation } from "../command.ts";

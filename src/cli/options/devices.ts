@@ -1,6 +1,7 @@
 /** Devices, limits on them, ulimits and GPUs. */
-import { posix } from "node:path";
+
 import type { DeviceMapping, DeviceRequest, Ulimit } from "../../core/objects.ts";
+import { normalize } from "../../core/paths.ts";
 import { BadValue, inWords, parseBytes, parseInteger, parseUnsigned } from "../flags/values.ts";
 import { splitCsv, splitPair, toMap } from "./key-values.ts";
 
@@ -18,8 +19,8 @@ export function parseDevice(text: string): DeviceMapping {
   const inside = second === undefined || secondIsMode ? host : second;
   if (!inside.startsWith("/")) throw new BadValue(`${inside} is not an absolute path`);
   return {
-    PathOnHost: second === undefined || secondIsMode ? posix.normalize(host) : host,
-    PathInContainer: posix.normalize(inside),
+    PathOnHost: second === undefined || secondIsMode ? normalize(host) : host,
+    PathInContainer: normalize(inside),
     CgroupPermissions: third ?? (secondIsMode ? second : "rwm"),
   };
 }

@@ -1,6 +1,7 @@
 /** `--volume`, `--mount` and `--tmpfs`. */
-import { resolve } from "node:path";
+
 import type { Mount } from "../../core/objects.ts";
+import { resolve } from "../../core/paths.ts";
 import { BadValue, inWords, parseBool, parseBytes } from "../flags/values.ts";
 import { splitCsv, toMap } from "./key-values.ts";
 

@@ -1,5 +1,5 @@
 /** Where a registry keeps its content. */
-import { join, resolve } from "node:path";
+import { join, resolve } from "../../core/paths.ts";
 import type { FlagSet, Option } from "../flags/flag-set.ts";
 import type { Io } from "../io.ts";
 

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { resolve } from "../../core/paths.ts";
+import { readFileSync } from "../../linux/files.ts";
 import {
   type Authenticator,
   openHtpasswd,

@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join, resolve } from "../../core/paths.ts";
+import { existsSync } from "../../linux/files.ts";
 import { build as dockersBuild } from "../build/build.ts";
 import type { Command } from "../command.ts";
 

@@ -1,7 +1,7 @@
-import { writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { resolve } from "../../core/paths.ts";
 import { version } from "../../core/version.ts";
 import { type WorkingCommitRequest, workingContainersOf } from "../../engine/working.ts";
+import { writeFileSync } from "../../linux/files.ts";
 import type { Command, Invocation } from "../command.ts";
 import type { FlagSet } from "../flags/flag-set.ts";
 import { splitCsv } from "../options/key-values.ts";

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { resolve } from "../../core/paths.ts";
 import { workingContainersOf } from "../../engine/working.ts";
+import { readFileSync } from "../../linux/files.ts";
 import type { Command } from "../command.ts";
 import { fileFailure } from "../files.ts";
 import { asBuildah, failure, readingContainer } from "./failures.ts";

@@ -1,6 +1,6 @@
-import { writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { resolve } from "../../core/paths.ts";
 import { type PullPolicy, workingContainersOf } from "../../engine/working.ts";
+import { writeFileSync } from "../../linux/files.ts";
 import { type Command, CommandError } from "../command.ts";
 import { normalPlatform, platformFlag } from "../options/platform.ts";
 import { progressDisplay, quietDisplay } from "../progress/display.ts";

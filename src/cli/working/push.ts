@@ -1,10 +1,10 @@
-import { writeFileSync } from "node:fs";
-import { resolve } from "node:path";
 import { NotFound } from "../../core/errors.ts";
+import { resolve } from "../../core/paths.ts";
 import type { Images, ProgressMessage } from "../../engine/engine.ts";
 import { canonicalForm, withDefaultTag } from "../../engine/references.ts";
 import type { CopyRequest } from "../../engine/transports/copy.ts";
 import type { Reach } from "../../engine/working.ts";
+import { writeFileSync } from "../../linux/files.ts";
 import type { Command, Invocation } from "../command.ts";
 import { copyShown } from "../image/copy.ts";
 import { namedReference } from "../options/references.ts";

@@ -1,5 +1,5 @@
-import { isAbsolute, resolve } from "node:path";
 import { StartFailure } from "../../core/errors.ts";
+import { isAbsolute, resolve } from "../../core/paths.ts";
 import { type WorkingRunRequest, workingContainersOf } from "../../engine/working.ts";
 import { type Action, type Command, CommandError } from "../command.ts";
 import type { FlagSet } from "../flags/flag-set.ts";

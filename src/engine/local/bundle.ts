@@ -1,8 +1,9 @@
 /** The runtime configuration of one start: everything about the container made definite. */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { Conflict } from "../../core/errors.ts";
 import { containerDataPath } from "../../core/instance.ts";
+import { join } from "../../core/paths.ts";
+import { writeFileSync } from "../../linux/files.ts";
 import { hostsFile } from "../../network/hosts.ts";
 import { parseNetworkMode } from "../../network/mode.ts";
 import type { Endpoint } from "../../network/model.ts";

@@ -2,7 +2,7 @@
  * What a container is asked to be: the request laid over its image's config, and checked.
  * Rules and words are those of Docker's `daemon/commit.go` (merge) and `daemon/container.go` (verify).
  */
-import { isAbsolute, normalize } from "node:path";
+
 import { InvalidParameter } from "../../core/errors.ts";
 import type {
   ContainerConfig,
@@ -10,6 +10,7 @@ import type {
   HostConfig,
   RestartPolicy,
 } from "../../core/objects.ts";
+import { isAbsolute, normalize } from "../../core/paths.ts";
 
 /** Lays the request over the image's config; the request wins. */
 export function mergeConfig(request: ContainerCreateRequest, image: ContainerConfig): ContainerConfig {

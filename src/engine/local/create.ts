@@ -3,8 +3,7 @@
  * The record begins as `creating`, which nobody sees, and becomes `created` in the transaction that ends the
  * intent; a crash before that is undone by repair.
  */
-import { mkdirSync } from "node:fs";
-import { hostname } from "node:os";
+
 import { Conflict, InvalidParameter, NotFound } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
 import { type ContainerId, newContainerId, shortId } from "../../core/ids.ts";
@@ -19,6 +18,8 @@ import { parsePlatform } from "../../images/platform.ts";
 import { imageById } from "../../images/records.ts";
 import { resolveImage } from "../../images/resolve.ts";
 import { platformWarning } from "../../images/variants.ts";
+import { mkdirSync } from "../../linux/files.ts";
+import { hostName } from "../../linux/machine.ts";
 import { formatNetworkMode, parseNetworkMode } from "../../network/mode.ts";
 import { chooseCapabilities } from "../../runtime/capabilities.ts";
 import { prepareCgroupMove } from "../../runtime/cgroups.ts";
@@ -177,7 +178,7 @@ function hostnameOf(local: Local, id: ContainerId, config: ContainerConfig, host
     return findContainer(local.state, mode.container).config.Hostname ?? "";
   }
   if (config.Hostname) return config.Hostname;
-  return mode.kind === "host" ? hostname() : shortId(id);
+  return mode.kind === "host" ? hostName() : shortId(id);
 }
 
 async function verifyPorts({ PortBindings }: HostConfig): Promise<void> {

@@ -1,9 +1,10 @@
 /** `GET /system/df`: what images, containers and volumes take of the disk. */
-import { statSync } from "node:fs";
+
 import { hasErrno } from "../../core/errors.ts";
 import type { BuildCacheRecord, DiskUsage, Volume } from "../../core/objects.ts";
 import type { ContentStore } from "../../images/content.ts";
 import { listImages } from "../../images/list.ts";
+import { statSync } from "../../linux/files.ts";
 import type { State } from "../../state/state.ts";
 import { allVolumes, describeVolume, usersOf, volumeSize } from "../../volumes/store.ts";
 import type { CacheEntry } from "../build.ts";

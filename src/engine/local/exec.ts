@@ -1,11 +1,12 @@
 /** More processes in a running container. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { Conflict, InvalidParameter, NotFound, StartFailure } from "../../core/errors.ts";
 import { type ExecId, randomId } from "../../core/ids.ts";
 import { bundlePath } from "../../core/instance.ts";
 import type { ExecConfig, ExecInspect } from "../../core/objects.ts";
+import { join } from "../../core/paths.ts";
 import type { AttachedStreams, OutputFrame } from "../../core/streams.ts";
+import { readFileSync } from "../../linux/files.ts";
 import { isAlive, startTimeOf } from "../../linux/processes.ts";
 import { prepareCgroupMove } from "../../runtime/cgroups.ts";
 import { findConmon } from "../../runtime/conmon.ts";
@@ -45,7 +46,6 @@ export async function createExec(
     config,
     state: { status: "created" },
   };
-  forgetOld(local, exec);
   putExec(local.state, exec);
   local.emit(containerEvent(record, `exec_create: ${config.Cmd.join(" ")}`, { execID: exec.id }));
   return { Id: exec.id };
@@ -130,8 +130,6 @@ async function run<Launched>(
   exec: ExecRecord,
   launch: () => Promise<Launched>,
 ): Promise<Launched> {
-  const { record } = requireLive(local, exec.containerId);
-  local.emit(containerEvent(record, `exec_start: ${exec.config.Cmd.join(" ")}`, { execID: exec.id }));
   try {
     return await launch();
   } catch (error) {
@@ -171,7 +169,11 @@ function prepare(local: Local, exec: ExecRecord, options: { tty: boolean; stdin:
     directory: join(bundle, "exec", exec.id),
     tty: options.tty,
     stdin: options.stdin,
-    process: () => processOf(local, record, exec.config, options.tty),
+    process: () => {
+      local.emit(containerEvent(record, `exec_start: ${exec.config.Cmd.join(" ")}`, { execID: exec.id }));
+      return processOf(local, record, exec.config, options.tty);
+    },
+    meanwhile: () => forgetOld(local, exec),
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Instance } from "../../core/instance.ts";
 import type { RegistryConfig } from "../../registry/client/index.ts";
+import type { CgroupLayout } from "../../runtime/cgroups.ts";
 import { openState } from "../../state/state.ts";
 import type { Builds } from "../build.ts";
 import type { Containers, Engine, Execs } from "../engine.ts";
@@ -20,14 +21,17 @@ export interface LocalEngineOptions {
   /** PATH for runtimes and conmon. */
   searchPath: string;
   storageDriver?: string;
+  /** A process in a container will start: the kernel is told before the database is opened. */
+  startsProcess?: boolean;
   /** Mirrors, insecure registries, certificates and proxies; read when a registry is first asked. */
   registryConfig?: () => RegistryConfig;
 }
 
 /** Opens the instance, making it on first use, and repairs what a crash may have left. */
 export async function openLocalEngine(options: LocalEngineOptions): Promise<Engine> {
+  const cgroups = options.startsProcess === true ? cgroupsToMoveIn() : undefined;
   const state = openState(options.instance);
-  const local = makeLocal({ ...options, state });
+  const local = makeLocal({ ...options, state, cgroups });
   await repair(local);
   const engine: Engine = {
     containers: localContainers(local),
@@ -41,6 +45,17 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Engi
     close: async () => state.close(),
   };
   return withStores(engine, local);
+}
+
+/** Asks for the first move between cgroups, which takes some 10 ms and does not need us. */
+function cgroupsToMoveIn(): CgroupLayout {
+  const {
+    detectCgroups,
+    prepareCgroupMove,
+  }: typeof import("../../runtime/cgroups.ts") = require("../../runtime/cgroups.ts");
+  const layout = detectCgroups();
+  void prepareCgroupMove(layout);
+  return layout;
 }
 
 /** Each verb is loaded when it is called: a command needs one or two of them. */

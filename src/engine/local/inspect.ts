@@ -1,7 +1,8 @@
 /** What is known of one container, in the API's shape. */
-import { join } from "node:path";
+
 import { containerDataPath, logPath } from "../../core/instance.ts";
 import type { ContainerInspect } from "../../core/objects.ts";
+import { join } from "../../core/paths.ts";
 import { describeNetworkSettings } from "../../network/index.ts";
 import { maskedPaths, readonlyPaths } from "../../runtime/defaults.ts";
 import { type ContainerRecord, wasStarted } from "../../state/containers.ts";

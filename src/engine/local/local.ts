@@ -1,5 +1,5 @@
 /** What the verbs of a LocalEngine work with: the instance's records and rooms, opened once. */
-import { readFileSync } from "node:fs";
+
 import type { ContainerId } from "../../core/ids.ts";
 import type { Instance } from "../../core/instance.ts";
 import type { AttachedStreams } from "../../core/streams.ts";
@@ -49,6 +49,8 @@ export interface LocalOptions {
   searchPath: string;
   storageDriver?: string;
   registryConfig?: () => RegistryConfig;
+  /** Where they were looked for already. */
+  cgroups?: CgroupLayout | undefined;
 }
 
 /** Most commands need two or three of these: each is loaded when it is first used. */
@@ -57,6 +59,7 @@ const rooms = {
   snapshots: (): typeof import("../../storage/open.ts") => require("../../storage/open.ts"),
   cgroups: (): typeof import("../../runtime/cgroups.ts") => require("../../runtime/cgroups.ts"),
   host: (): typeof import("../../runtime/host.ts") => require("../../runtime/host.ts"),
+  boot: (): typeof import("../../linux/boot.ts") => require("../../linux/boot.ts"),
   runtimes: (): typeof import("../../runtime/runtimes.ts") => require("../../runtime/runtimes.ts"),
   events: (): typeof import("../../state/events.ts") => require("../../state/events.ts"),
 };
@@ -71,13 +74,14 @@ const plainRegistries: RegistryConfig = {
 /** Opens nothing that is not used: each room is loaded when it is first asked for. */
 export function makeLocal(options: LocalOptions): Local {
   const { instance, state, self, searchPath } = options;
-  const cgroups = once(() => rooms.cgroups().detectCgroups());
+  const cgroups = once(() => options.cgroups ?? rooms.cgroups().detectCgroups());
   const host = once(() => rooms.host().readHostFacts(cgroups()));
   const content = once(() => rooms.content().openContent(instance.dataRoot));
   const snapshots = once(() => rooms.snapshots().openSnapshotter(state, options.storageDriver));
   // A driver that is asked for by name is checked at once.
   if (options.storageDriver !== undefined) snapshots();
   const registryConfig = once(options.registryConfig ?? (() => plainRegistries));
+  const bootId = once(() => rooms.boot().currentBootId());
   const me = once(() => ({ pid: process.pid, started: startTimeOf(process.pid) ?? 0 }));
   return {
     instance,
@@ -98,7 +102,9 @@ export function makeLocal(options: LocalOptions): Local {
     get registryConfig() {
       return registryConfig();
     },
-    bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(),
+    get bootId() {
+      return bootId();
+    },
     waitingClients: new Map(),
     runtime: (requested) => {
       const where = { execRoot: instance.execRoot, searchPath, cgroups: cgroups() };

@@ -1,9 +1,10 @@
 /** Makes records and kernel agree again after a crash; `repair.ts` tells when that is needed. */
-import { readFileSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno } from "../../core/errors.ts";
 import { type ContainerId, isContainerId } from "../../core/ids.ts";
 import { bundlePath } from "../../core/instance.ts";
+import { join } from "../../core/paths.ts";
+import { readFileSync, rmSync, statSync } from "../../linux/files.ts";
 import { processesWithArgument } from "../../linux/process-search.ts";
 import { isAlive, openProcess, startTimeOf } from "../../linux/processes.ts";
 import { repairNetwork } from "../../network/repair.ts";

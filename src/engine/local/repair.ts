@@ -13,15 +13,35 @@ const overdue = 5_000;
 
 /** Finishes or undoes what processes that died have left. */
 export async function repair(local: Local): Promise<void> {
-  if (hasPendingLayers(local.state)) await dropUnsafeLayers(local);
-  if (!needsRepair(local)) return;
+  const { hasPendingLayers, hasOperations, isTidyOverdue } = signsOfCrash(local.state);
+  if (hasPendingLayers) await dropUnsafeLayers(local);
+  const isNeeded = isTidyOverdue || (hasOperations && isOperationAbandoned(local)) || isContainerLost(local);
+  if (!isNeeded) return;
   const { repairAll } = await import("./repair-work.ts");
   await repairAll(local);
 }
 
-/** Layers that were used before they were safe on the disk; usually there are none. */
-function hasPendingLayers(state: State): boolean {
-  return state.db.query<{ n: number }, []>("SELECT 1 AS n FROM pending_layers LIMIT 1").get() !== null;
+interface Signs {
+  /** Layers that were used before they were safe on the disk; usually there are none. */
+  hasPendingLayers: boolean;
+  hasOperations: boolean;
+  /** Files wait to be removed by somebody who must have died. */
+  isTidyOverdue: boolean;
+}
+
+/** In one query, as each costs a command as much as all of them. */
+function signsOfCrash(state: State): Signs {
+  const row = state.db
+    .query<{ pending: number; operations: number; overdue: number }, [number]>(
+      `SELECT EXISTS (SELECT 1 FROM pending_layers) AS pending, EXISTS (SELECT 1 FROM operations) AS operations,
+        EXISTS (SELECT 1 FROM snapshots WHERE state = 'removing' AND condemned_at < ?) AS overdue`,
+    )
+    .get(Date.now() - overdue);
+  return {
+    hasPendingLayers: row?.pending === 1,
+    hasOperations: row?.operations === 1,
+    isTidyOverdue: row?.overdue === 1,
+  };
 }
 
 /** After a power cut they may not be what the records say. */
@@ -32,24 +52,17 @@ async function dropUnsafeLayers(local: Local): Promise<void> {
   await repairImages(local);
 }
 
-function needsRepair(local: Local): boolean {
-  return (
-    allOperations(local.state).some(({ owner }) => !isAlive(owner.pid, owner.started)) ||
-    activeContainers(local.state).some(
-      ({ state }) => state.status === "restarting" || hasEnded(local, state),
-    ) ||
-    isTidyOverdue(local.state)
+function isOperationAbandoned({ state }: Local): boolean {
+  return allOperations(state).some(({ owner }) => !isAlive(owner.pid, owner.started));
+}
+
+function isContainerLost(local: Local): boolean {
+  return activeContainers(local.state).some(
+    ({ state }) => state.status === "restarting" || hasEnded(local, state),
   );
 }
 
 /** True when files wait to be removed by somebody who must have died. */
 export function isTidyOverdue(state: State): boolean {
-  const limit = Date.now() - overdue;
-  return (
-    state.db
-      .query<{ n: number }, [number]>(
-        "SELECT 1 AS n FROM snapshots WHERE state = 'removing' AND condemned_at < ? LIMIT 1",
-      )
-      .get(limit) !== null
-  );
+  return signsOfCrash(state).isTidyOverdue;
 }

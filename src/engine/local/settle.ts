@@ -4,10 +4,11 @@
  * policy have their say. Until it is recorded everything here can be done again, so a crash in the middle is
  * repaired by doing it again.
  */
-import { rmSync } from "node:fs";
+
 import { faultPoint } from "../../core/fault.ts";
 import type { ContainerId } from "../../core/ids.ts";
 import { bundlePath } from "../../core/instance.ts";
+import { rmSync } from "../../linux/files.ts";
 import { isAlive, openProcess } from "../../linux/processes.ts";
 import { containerCgroup, wasOomKilled } from "../../runtime/cgroups.ts";
 import { type ExitRecord, readExitRecord } from "../../runtime/conmon.ts";

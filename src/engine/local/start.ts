@@ -3,10 +3,11 @@
  * first; each step can be undone by `releaseKernelObjects`, which is what a failure here and repair after a crash
  * both do.
  */
-import { mkdirSync, rmSync } from "node:fs";
+
 import { Conflict, messageOf, NotModified, StartFailure, SystemFailure } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
 import { bundlePath, logPath } from "../../core/instance.ts";
+import { mkdirSync, rmSync } from "../../linux/files.ts";
 import { startTimeOf } from "../../linux/processes.ts";
 import type { Reservation } from "../../network/model.ts";
 import { attach } from "../../runtime/attach.ts";

@@ -1,10 +1,11 @@
 /** The engine about itself: version, host facts, events. */
-import { readFileSync } from "node:fs";
+
 import { arch, cpus, hostname, release, totalmem } from "node:os";
 import { Unavailable } from "../../core/errors.ts";
 import { anyValue, hasLabel, unknownFilter } from "../../core/filters.ts";
 import type { EventMessage, SystemInfo, SystemVersion } from "../../core/objects.ts";
 import { apiVersion, minimumApiVersion, version } from "../../core/version.ts";
+import { readFileSync } from "../../linux/files.ts";
 import { explainForwardPolicy } from "../../network/index.ts";
 import { allContainers } from "../../state/containers.ts";
 import { eventsSince, followEvents, lastEventId, type StoredEvent } from "../../state/events.ts";

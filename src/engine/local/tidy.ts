@@ -3,11 +3,11 @@
  * `run --rm` leaves it to conmon's exit command. Should that be killed, a later command sends a process after it.
  */
 
-import { rmSync } from "node:fs";
 import { type ContainerId, isContainerId } from "../../core/ids.ts";
 import { bundlePath, containerDataPath, type Instance } from "../../core/instance.ts";
 import { collectForgottenLayers } from "../../images/collect.ts";
 import { namesIn } from "../../linux/directories.ts";
+import { rmSync } from "../../linux/files.ts";
 import { containerById } from "../../state/containers.ts";
 import type { Local } from "./local.ts";
 

@@ -11,9 +11,9 @@
  */
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { InvalidParameter } from "../../core/errors.ts";
 import { type Digest, shortId } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
 import { isAttestation } from "../../images/attestations.ts";
 import type { ImageStores } from "../../images/collect.ts";
 import { type ContentStore, openContent } from "../../images/content.ts";

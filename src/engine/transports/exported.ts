@@ -4,9 +4,9 @@
  * come last.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { NotFound } from "../../core/errors.ts";
 import type { ImageDifference, LayerReport } from "../../core/objects.ts";
+import { join } from "../../core/paths.ts";
 import { imageDifferences, layerReports } from "../../images/analysis/index.ts";
 import { readArchive } from "../../images/archives/archive.ts";
 import { archiveImages } from "../../images/archives/source.ts";

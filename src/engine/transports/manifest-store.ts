@@ -2,14 +2,15 @@
  * Local manifest lists as the docker CLI keeps them: a directory for each list, in it a file for each manifest. Names
  * are references with `_` for `/` and `-` for `:`.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno, InvalidParameter, NotFound } from "../../core/errors.ts";
 import { type Digest, randomId } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
 import { defined, type JsonReader, parseJson } from "../../images/json.ts";
 import { digestOf, largestDocument, type Manifest, parseManifest } from "../../images/manifest.ts";
 import { canonicalForm, parseReference, type Reference } from "../../images/references.ts";
 import { namesIn } from "../../linux/directories.ts";
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "../../linux/files.ts";
 
 export interface ListedPlatform {
   architecture: string;

@@ -1,8 +1,8 @@
 /** Places as sinks. Each shows what it got only when it has all of it. */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
-import { dirname, join } from "node:path";
+
 import { Conflict, InvalidParameter, NotFound } from "../../core/errors.ts";
 import { type Digest, randomId } from "../../core/ids.ts";
+import { dirname, join } from "../../core/paths.ts";
 import { type ArchiveOptions, archiveBytes } from "../../images/archives/archive-writer.ts";
 import { isAttestation } from "../../images/attestations.ts";
 import { type ImageStores, repairImages } from "../../images/collect.ts";
@@ -17,6 +17,16 @@ import { tagAnnotation } from "../../images/transports/layout-names.ts";
 import { layoutSink } from "../../images/transports/layout-sink.ts";
 import { type Root, rootsOf } from "../../images/transports/roots.ts";
 import { skopeoDirectorySink } from "../../images/transports/skopeo-directory.ts";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "../../linux/files.ts";
 import type { Repository } from "../../registry/client/index.ts";
 import { registrySink } from "../../registry/sink.ts";
 import type { Engine } from "../engine.ts";

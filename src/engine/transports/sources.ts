@@ -1,6 +1,7 @@
 /** Places as sources: what is opened here is closed when the copy has ended. */
-import { isAbsolute, join } from "node:path";
+
 import { InvalidParameter, NotFound } from "../../core/errors.ts";
+import { isAbsolute, join } from "../../core/paths.ts";
 import { type Archive, readArchive } from "../../images/archives/archive.ts";
 import { ociArchive } from "../../images/archives/oci-archive.ts";
 import { archiveImages } from "../../images/archives/source.ts";

@@ -1,9 +1,10 @@
 /** Sources and destinations of `copy` and `add`, as they are written. */
-import { resolve } from "node:path";
+
 import { LineFault } from "../../build/dockerfile/errors.ts";
 import { parseGitReference } from "../../build/dockerfile/stages/git-source.ts";
 import type { FileSource } from "../../build/dockerfile/stages/model.ts";
 import { InvalidParameter } from "../../core/errors.ts";
+import { resolve } from "../../core/paths.ts";
 import type { WorkingCopyRequest } from "../working.ts";
 
 /** @throws InvalidParameter for a git repository with a query that means nothing */

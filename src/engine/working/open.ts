@@ -3,12 +3,13 @@
  * shared by those who run programs in it or copy into it, alone for who commits or removes it. It is the outermost of
  * all locks. The last to let go of it unmounts the container, unless a person has mounted it.
  */
-import { rmSync } from "node:fs";
-import { join } from "node:path";
+
 import type { Missing } from "../../build/steps/stubs.ts";
 import { Conflict, InvalidParameter, NotFound } from "../../core/errors.ts";
 import type { ContainerId } from "../../core/ids.ts";
 import type { Instance } from "../../core/instance.ts";
+import { join } from "../../core/paths.ts";
+import { rmSync } from "../../linux/files.ts";
 import { closeLockFile, openLockFile, tryLock } from "../../linux/flock.ts";
 import type { State } from "../../state/state.ts";
 import {

@@ -1,6 +1,5 @@
 /** `--volume` and `--mount` of `run`. */
-import { statSync } from "node:fs";
-import { isAbsolute, resolve } from "node:path";
+
 import { LineFault } from "../../build/dockerfile/errors.ts";
 import { parseMount, type RunMount } from "../../build/dockerfile/mounts.ts";
 import type { OperationMount } from "../../build/graph/operations.ts";
@@ -8,6 +7,8 @@ import type { BuildRooms } from "../../build/rooms.ts";
 import type { Root } from "../../build/steps/root.ts";
 import { type PreparedMounts, prepareMounts } from "../../build/steps/run-mounts.ts";
 import { InvalidParameter } from "../../core/errors.ts";
+import { isAbsolute, resolve } from "../../core/paths.ts";
+import { statSync } from "../../linux/files.ts";
 import { closeFile, openDirectory, openFlag, openInRoot } from "../../linux/paths.ts";
 import type { ResolvedMount } from "../../runtime/spec.ts";
 import type { WorkingRecord } from "../../state/working-containers.ts";

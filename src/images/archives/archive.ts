@@ -1,7 +1,8 @@
 /** An image archive, read once from a stream: every file in it becomes an ingested blob of the session. */
-import { posix } from "node:path";
+
 import { InvalidParameter } from "../../core/errors.ts";
 import { type Digest, isDigest } from "../../core/ids.ts";
+import { dirname, join, normalize } from "../../core/paths.ts";
 import { type IngestSession, readWhole } from "../content.ts";
 import type { IngestedBlob } from "../ingest.ts";
 import { quote } from "../layers/entry-name.ts";
@@ -149,12 +150,12 @@ function held(session: IngestSession, name: string): IngestedBlob | undefined {
 
 /** Names are only keys of a map; nothing is ever opened by them. */
 function cleanName(name: string): string {
-  return posix.normalize(`/${name}`).replace(/^\/+|\/+$/g, "");
+  return normalize(`/${name}`).replace(/^\/+|\/+$/g, "");
 }
 
 /** `docker save` of old links layers that are the same: `<id>/layer.tar` → `../<other id>/layer.tar`. */
 function linkTarget(name: string, entry: TarEntry): string | undefined {
   if (entry.type === "hard-link") return cleanName(entry.linkName);
-  if (entry.type === "symlink") return cleanName(posix.join(posix.dirname(name), entry.linkName));
+  if (entry.type === "symlink") return cleanName(join(dirname(name), entry.linkName));
   return undefined;
 }

@@ -1,6 +1,7 @@
 /** Turns what an archive comes from into chunks: files without a promise for each. */
-import { fstatSync } from "node:fs";
+
 import { copyRange } from "../../linux/disks.ts";
+import { fstatSync } from "../../linux/files.ts";
 import { readAt, writeAt } from "../../linux/nodes.ts";
 import { atCurrentDirectory, closeFile, openAt, openFlag } from "../../linux/paths.ts";
 import type { ByteSource, FileRange } from "./tar-entry.ts";

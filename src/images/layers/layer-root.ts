@@ -3,9 +3,10 @@
  * parent directory is opened by the kernel inside the root (openat2, RESOLVE_IN_ROOT), everything else happens to
  * one name in such a directory, not following symlinks.
  */
-import { constants } from "node:os";
+
 import { hasErrno, InvalidParameter } from "../../core/errors.ts";
 import { readDirectory, removeTreeAt } from "../../linux/directories.ts";
+import { errnoNumber } from "../../linux/errno.ts";
 import { linuxError } from "../../linux/libc.ts";
 import {
   changeModeAt,
@@ -35,7 +36,7 @@ import type { LayerTarget } from "../../storage/snapshotter.ts";
 import { cleanPath, quote, splitPath } from "./entry-name.ts";
 import { OverlayStack } from "./overlay-stack.ts";
 
-const { ENOENT, ENOTDIR, ELOOP } = constants.errno;
+const { ENOENT, ENOTDIR, ELOOP } = errnoNumber;
 /** Descriptors of parent directories kept open: archives name the files of a directory one after the other. */
 const cachedParents = 128;
 const mostSymlinks = 40;

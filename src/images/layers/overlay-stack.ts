@@ -1,6 +1,7 @@
 /** Looks things up in overlay's lower directories as the mounted stack would show them. */
-import { constants } from "node:os";
+
 import { readDirectory } from "../../linux/directories.ts";
+import { errnoNumber } from "../../linux/errno.ts";
 import { linuxError } from "../../linux/libc.ts";
 import { isWhiteout, type NodeStatus, statusAt } from "../../linux/nodes.ts";
 import {
@@ -15,7 +16,7 @@ import { isDirectory } from "../../linux/walk.ts";
 import { getXattr } from "../../linux/xattrs.ts";
 import { splitPath } from "./entry-name.ts";
 
-const { ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG } = constants.errno;
+const { ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG } = errnoNumber;
 const how = resolve.beneath | resolve.noSymlinks | resolve.noMagicLinks;
 
 export class OverlayStack implements Disposable {

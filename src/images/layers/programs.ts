@@ -3,8 +3,9 @@
  * xz. What they read is hostile: they run as nobody, may gain no rights, and have bounded memory. How much may come
  * out is for the reader to say.
  */
-import { closeSync, openSync } from "node:fs";
+
 import { hasErrno, InvalidParameter, Unavailable } from "../../core/errors.ts";
+import { closeSync, openSync } from "../../linux/files.ts";
 import { chunksOf, isFileRange } from "./byte-source.ts";
 import type { ByteSource } from "./tar-entry.ts";
 

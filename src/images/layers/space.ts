@@ -1,6 +1,7 @@
 /** Watches that unpacking never fills a file system to the last byte or inode. */
-import { constants } from "node:os";
+
 import { fileSystemStatus } from "../../linux/disks.ts";
+import { errnoNumber } from "../../linux/errno.ts";
 import { linuxError } from "../../linux/libc.ts";
 
 /** Left free: at most this much, on small file systems one part in a hundred. */
@@ -42,7 +43,7 @@ export class SpaceWatch {
     const reserve = Math.min(largestReserve, status.totalBytes * reservePart);
     const inodesLeft = status.freeInodes ?? Number.POSITIVE_INFINITY;
     if (status.freeBytes < reserve || inodesLeft < reservedInodes) {
-      throw linuxError("write", constants.errno.ENOSPC, name);
+      throw linuxError("write", errnoNumber.ENOSPC, name);
     }
   }
 }

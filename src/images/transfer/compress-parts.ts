@@ -1,5 +1,5 @@
 /** Compresses a large layer on several threads: each takes a part, and what they make is joined. */
-import { rmSync } from "node:fs";
+import { rmSync } from "../../linux/files.ts";
 import { atCurrentDirectory, closeFile, openAt, openFlag } from "../../linux/paths.ts";
 import { hashInBackground } from "../layers/background-hash.ts";
 import { RangeReader } from "../layers/byte-source.ts";

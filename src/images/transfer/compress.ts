@@ -2,7 +2,7 @@
  * Compresses a plain layer for its way out: in gzip members of a megabyte each or zstd frames of eight, which every
  * reader takes as one stream. The same bytes and the same davit give the same result.
  */
-import { constants } from "node:os";
+import { errnoNumber } from "../../linux/errno.ts";
 import { linuxError } from "../../linux/libc.ts";
 import { writeAt } from "../../linux/nodes.ts";
 import { atCurrentDirectory, closeFile, openAt, openFlag } from "../../linux/paths.ts";
@@ -52,7 +52,7 @@ export async function compressLayer(
         signal.throwIfAborted();
       }
     }
-    if (reader.position < reader.end) throw linuxError("read", constants.errno.EIO, path);
+    if (reader.position < reader.end) throw linuxError("read", errnoNumber.EIO, path);
     return { digest: `sha256:${hash.digest("hex")}`, size };
   } finally {
     closeFile(fd);

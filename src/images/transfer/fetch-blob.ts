@@ -1,10 +1,11 @@
 /** Fetches one blob into a session's directory: resumes what is there, hashes while it writes, shares with others. */
-import { fstatSync } from "node:fs";
-import { join } from "node:path";
+
 import { InvalidParameter } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
 import { type Digest, parseDigest } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
 import { startWriting } from "../../linux/disks.ts";
+import { fstatSync } from "../../linux/files.ts";
 import { readAt, writeAt } from "../../linux/nodes.ts";
 import { atCurrentDirectory, closeFile, openAt, openFlag } from "../../linux/paths.ts";
 import type { ContentStore, IngestSession } from "../content.ts";

@@ -2,8 +2,9 @@
  * Threads that unpack and compress layers. Each starts with the first layer that finds no idle one; bytes never travel between
  * threads: they lie in the file that is downloaded or copied, in the page cache.
  */
-import { availableParallelism } from "node:os";
+
 import { messageOf, SystemFailure } from "../../core/errors.ts";
+import { processorCount } from "../../linux/machine.ts";
 import type { Answer, CompressedBlob, CompressJob, Order, UnpackedLayer, UnpackJob } from "./messages.ts";
 import { failureOf, unpack } from "./unpack.ts";
 
@@ -45,7 +46,7 @@ export class LayerPool implements Disposable {
   }
 
   /** @param threads at most; by default as many as are worth while beside a leader that works itself. */
-  constructor(threads = Math.min(availableParallelism() - 1, mostThreads)) {
+  constructor(threads = Math.min(processorCount() - 1, mostThreads)) {
     this.#limit = Math.max(1, threads);
   }
 

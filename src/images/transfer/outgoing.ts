@@ -4,9 +4,10 @@
  * registry has it. The compressed blob itself is not kept: it would take the space of the layer a third time, and the
  * same bytes can be made again.
  */
-import { join } from "node:path";
+
 import { InvalidParameter } from "../../core/errors.ts";
 import { type DiffId, type Digest, parseDigest, randomId } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
 import type { State } from "../../state/state.ts";
 import type { IngestSession } from "../content.ts";
 import type { Document, Image, Layer } from "../image.ts";

@@ -6,11 +6,20 @@
  * without asking the registry. Nothing in it is believed before its digest has been computed again. What nobody has
  * come back for in a day is removed (`expirePartials`).
  */
-import { closeSync, fstatSync, ftruncateSync, linkSync, mkdirSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
 import { namesIn } from "../../linux/directories.ts";
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  rmSync,
+  statSync,
+} from "../../linux/files.ts";
 import { tryLock } from "../../linux/flock.ts";
 import { atCurrentDirectory, closeFile, openAt, openFlag } from "../../linux/paths.ts";
 import type { ContentStore } from "../content.ts";

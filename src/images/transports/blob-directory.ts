@@ -3,9 +3,9 @@
  * is inside them is nobody's business here.
  */
 import { chmodSync, closeSync, fsync, openSync } from "node:fs";
-import { join } from "node:path";
 import { InvalidParameter } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
 import { Hasher } from "../hasher.ts";
 import type { Layer } from "../image.ts";
 import { BlobWriter, type IngestedBlob } from "../ingest.ts";

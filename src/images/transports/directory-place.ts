@@ -1,6 +1,7 @@
 /** Manifests and blobs that lie as files in a directory. It may come from anywhere: the kernel keeps every name inside. */
-import { fstatSync } from "node:fs";
+
 import { InvalidParameter } from "../../core/errors.ts";
+import { fstatSync } from "../../linux/files.ts";
 import { readAt } from "../../linux/nodes.ts";
 import { closeFile, openFlag, openResolved, resolve, tryOpenResolved } from "../../linux/paths.ts";
 import { chunkSize } from "../layers/byte-source.ts";

@@ -2,11 +2,20 @@
  * An OCI image layout in a directory as a sink of images. Blobs are written aside first; they get their names, and
  * index.json its new entries, only when all of them are there. Several writers may work on one layout at a time.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno, InvalidParameter } from "../../core/errors.ts";
 import { faultPoint } from "../../core/fault.ts";
 import type { Digest } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "../../linux/files.ts";
 import { closeLockFile, tryLock } from "../../linux/flock.ts";
 import { openDirectory } from "../../linux/paths.ts";
 import { layoutIndex } from "../archives/archive-writer.ts";

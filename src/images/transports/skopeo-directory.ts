@@ -8,11 +8,12 @@
  *
  * containers-dir(5) does not promise that the form stays; it is for looking at images.
  */
-import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { Conflict, hasErrno, InvalidParameter, NotFound } from "../../core/errors.ts";
 import type { Digest } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
 import { namesIn } from "../../linux/directories.ts";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "../../linux/files.ts";
 import { closeFile, openDirectory } from "../../linux/paths.ts";
 import type { ImageSink, ImageSource, Layer, NamedImage } from "../image.ts";
 import { parseJson } from "../json.ts";

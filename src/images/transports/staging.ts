@@ -1,9 +1,10 @@
 /** Where a writer puts what nobody is to see yet: a directory or file beside what it is to become. */
-import { rmSync } from "node:fs";
-import { join } from "node:path";
+
 import { randomId } from "../../core/ids.ts";
+import { join } from "../../core/paths.ts";
 import { currentBootId } from "../../linux/boot.ts";
 import { namesIn } from "../../linux/directories.ts";
+import { rmSync } from "../../linux/files.ts";
 import { isAlive, startTimeOf } from "../../linux/processes.ts";
 
 /** Says whose it is, so that the next writer on this machine can tell whether it is still wanted. */

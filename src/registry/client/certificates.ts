@@ -3,9 +3,10 @@
  * `x.cert`, `x.key` (client certificates), as Docker's certs.d. dockerd(8), "Using certificates for repository client
  * verification".
  */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+
 import { hasErrno, InvalidParameter } from "../../core/errors.ts";
+import { join } from "../../core/paths.ts";
+import { readdirSync, readFileSync } from "../../linux/files.ts";
 
 export interface TrustOptions {
   certificateDirectories: readonly string[];

@@ -2,12 +2,14 @@
  * `config.json` of Docker's command line: `auths`, `credHelpers` and `credsStore`. Everything else in it belongs to others
  * and is kept as it is.
  */
-import { chmodSync, mkdirSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+
 import { hasErrno, InvalidParameter } from "../../core/errors.ts";
 import { randomId } from "../../core/ids.ts";
 import type { AuthConfig } from "../../core/objects.ts";
+import { dirname, join } from "../../core/paths.ts";
 import type { JsonReader } from "../../images/json.ts";
+import { chmodSync, mkdirSync, readlinkSync, renameSync, rmSync, writeFileSync } from "../../linux/files.ts";
+import { descriptorPath, OpenFile, openFlag, openReading } from "../../linux/paths.ts";
 import { parseJsonFile } from "../json-file.ts";
 import type { StoredIn } from "./index.ts";
 import { hostOfKey } from "./server-key.ts";
@@ -153,7 +155,8 @@ function write(path: string, document: Record<string, unknown>): void {
 
 function targetOf(path: string): string {
   try {
-    return realpathSync(path);
+    using file = new OpenFile(openReading(path, openFlag.path));
+    return readlinkSync(descriptorPath(file.fd));
   } catch (error) {
     if (hasErrno(error, "ENOENT")) return path;
     throw error;

@@ -5,8 +5,9 @@
  * A registry is named by its host as references write it (`docker.io`, `localhost:5000`) or by what the user gave to
  * `login` (`https://registry.example/v2/`). Docker Hub's entry is `https://index.docker.io/v1/`, as in Docker.
  */
-import { join } from "node:path";
+
 import type { AuthConfig } from "../../core/objects.ts";
+import { join } from "../../core/paths.ts";
 import { type CredentialFile, openCredentialFile } from "./config.ts";
 import { type CredentialHelper, credentialHelper } from "./helper.ts";
 import { hostOfKey, hubKey, isTokenKey, serverKey } from "./server-key.ts";

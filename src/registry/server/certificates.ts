@@ -1,7 +1,7 @@
 /** The server's certificate and key in files, which are renewed while it serves. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
 import { InvalidParameter, messageOf } from "../../core/errors.ts";
+import { readFileSync, statSync } from "../../linux/files.ts";
 
 /** PEM texts. */
 export interface KeyPair {
@@ -51,7 +51,7 @@ export class WatchedKeyPair {
 function versionOf({ certFile, keyFile }: KeyPairFiles): string {
   return [certFile, keyFile]
     .map((path) => {
-      const { dev, ino, size, mtimeNs } = statSync(path, { bigint: true });
+      const { dev, ino, size, mtimeNs } = statSync(path);
       return [dev, ino, size, mtimeNs].join(":");
     })
     .join(" ");

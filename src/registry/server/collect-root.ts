@@ -1,7 +1,8 @@
 /** Collects the garbage of a registry that may be served at the same time. */
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+
 import { NotFound } from "../../core/errors.ts";
+import { resolve } from "../../core/paths.ts";
+import { existsSync } from "../../linux/files.ts";
 import { closeLockFile, openLockFile, tryLock } from "../../linux/flock.ts";
 import { type CollectionOptions, type CollectionReport, collectGarbage } from "./collect.ts";
 import { BlobFiles } from "./storage/blob-files.ts";

@@ -1,7 +1,8 @@
 /** The registry's door: HTTP requests to endpoints, failures to answers, a record of each for the log. */
-import { mkdirSync } from "node:fs";
-import { resolve } from "node:path";
+
 import { Conflict, messageOf } from "../../core/errors.ts";
+import { resolve } from "../../core/paths.ts";
+import { mkdirSync } from "../../linux/files.ts";
 import { closeLockFile, openLockFile, tryLock } from "../../linux/flock.ts";
 import { readBlob, removeBlob } from "./api/blobs.ts";
 import { listCatalog, listTags, search } from "./api/lists.ts";

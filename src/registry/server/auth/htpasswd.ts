@@ -1,6 +1,7 @@
 /** Users and passwords from a file that Apache's `htpasswd -B` writes: one `user:bcrypt` a line. */
-import { readFileSync, statSync } from "node:fs";
+
 import { InvalidParameter } from "../../../core/errors.ts";
+import { readFileSync, statSync } from "../../../linux/files.ts";
 import { RegistryFailure } from "../failures.ts";
 import { type Authenticator, type Grant, unauthorized } from "./access.ts";
 

@@ -3,8 +3,8 @@
  * id, in the same file system.
  */
 import { closeSync, fsync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { hasErrno } from "../../../core/errors.ts";
+import { join } from "../../../core/paths.ts";
 import { algorithmOf, type ContentDigest, contentDigest, isContentDigest } from "../names.ts";
 
 export class BlobFiles {

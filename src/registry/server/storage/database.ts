@@ -1,7 +1,7 @@
 /** Opens the registry's records, and says when what was committed is on disk. */
 import { Database } from "bun:sqlite";
 import { closeSync, fdatasync, openSync } from "node:fs";
-import { join } from "node:path";
+import { join } from "../../../core/paths.ts";
 import { migrate } from "./schema.ts";
 
 /** Milliseconds that a writer waits for one of another process (`davit registry gc` beside the server). */
