@@ -77,6 +77,7 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
     self: selfCommand(),
     searchPath,
     startsProcess: choice.startsProcess,
+    ...(choice.registry === undefined ? {} : { registry: choice.registry }),
     ...(choice.storageDriver === undefined ? {} : { storageDriver: choice.storageDriver }),
     registryConfig: () => {
       const config: typeof import("./registry/config-file.ts") = require("./registry/config-file.ts");

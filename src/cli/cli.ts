@@ -21,6 +21,8 @@ export interface EngineChoice {
   storageDriver: string | undefined;
   /** A process in a container will start. */
   startsProcess: boolean;
+  /** The domain of a registry that will be asked. */
+  registry?: string;
 }
 
 export interface CliOptions {
@@ -67,8 +69,8 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
       io,
       program,
       configDirectory: configDirectoryOf(global.config.value, io),
-      engine: () => {
-        engine ??= options.openEngine(choice);
+      engine: (plan = {}) => {
+        engine ??= options.openEngine({ ...choice, ...plan });
         return engine;
       },
     };

@@ -28,8 +28,11 @@ export interface Invocation {
   readonly program: string;
   /** Where the user's config.json is: --config, else DOCKER_CONFIG, else `~/.docker`. */
   readonly configDirectory: string;
-  /** Opened on first use, closed by the caller of the command. */
-  engine(): Promise<Engine>;
+  /**
+   * Opened on first use, closed by the caller of the command.
+   * @param plan.registry the domain of a registry that will be asked: it is looked for while the engine is opened
+   */
+  engine(plan?: { registry?: string }): Promise<Engine>;
 }
 
 /** What a command does; resolves to the exit status. */

@@ -57,9 +57,12 @@ export type BuildSsh =
       readonly keys: readonly { readonly name: string; readonly content: Uint8Array }[];
     };
 
-interface SplitOutput {
+/** The result's files, with files at their top that attest something of them. */
+interface FilesOutput {
   /** Each platform below a directory of its own (`linux_arm64`); only where there are several when absent. */
   readonly isSplit?: boolean;
+  /** How the names of the files begin that attest something. */
+  readonly attestationPrefix?: string;
 }
 
 /** What is made of the result. */
@@ -68,8 +71,13 @@ export type BuildOutput =
   | { readonly kind: "store"; readonly form?: ImageForm }
   /** Into the registries of the names; also into the local store, unless `isOnlyPushed`. */
   | { readonly kind: "push"; readonly form?: ImageForm; readonly isOnlyPushed?: boolean }
-  | ({ readonly kind: "local"; readonly directory: string } & SplitOutput)
-  | ({ readonly kind: "tar"; readonly write: (bytes: Uint8Array) => Promise<void> } & SplitOutput)
+  | ({
+      readonly kind: "local";
+      readonly directory: string;
+      /** What is in the directory and not in the result goes. */
+      readonly deletesOthers?: boolean;
+    } & FilesOutput)
+  | ({ readonly kind: "tar"; readonly write: (bytes: Uint8Array) => Promise<void> } & FilesOutput)
   | {
       readonly kind: "archive";
       readonly format: "oci" | "docker";

@@ -13,6 +13,7 @@ import { readConfig } from "../../images/transports/place.ts";
 import type { Attestation, BuildImage } from "../output/image-index.ts";
 import { imageUrl } from "./package-url.ts";
 import type { Predicate } from "./request.ts";
+import { type Subject, statement } from "./statement.ts";
 
 const statementMediaType = "application/vnd.in-toto+json";
 const predicateAnnotation = "in-toto.io/predicate-type";
@@ -29,12 +30,6 @@ const emptyConfig = {
   data: emptyObject.toString("base64"),
 };
 
-/** in-toto's statements are of the age of the predicate in them: SLSA 1 came with the first version. */
-function statementType(predicateType: string): string {
-  const isOld = predicateType === "https://slsa.dev/provenance/v0.2" || !predicateType.includes("slsa.dev");
-  return isOld ? "https://in-toto.io/Statement/v0.1" : "https://in-toto.io/Statement/v1";
-}
-
 /** @param predicates at least one */
 export async function attestationManifest(
   { image, platform }: BuildImage,
@@ -42,16 +37,10 @@ export async function attestationManifest(
   { names, session }: { readonly names: readonly Reference[]; readonly session: IngestSession },
 ): Promise<Attestation> {
   const subject = await image.manifest();
-  const statements = predicates.map(({ predicateType, predicate }) => ({
-    predicateType,
-    bytes: Buffer.from(
-      JSON.stringify({
-        _type: statementType(predicateType),
-        predicateType,
-        subject: subjectsOf(names, platform, subject.digest),
-        predicate,
-      }),
-    ),
+  const subjects = subjectsOf(names, platform, subject.digest);
+  const statements = predicates.map((predicate) => ({
+    predicateType: predicate.predicateType,
+    bytes: Buffer.from(JSON.stringify(statement(predicate, subjects))),
   }));
   const layers = statements.map(({ predicateType, bytes }): { layer: Layer; descriptor: Descriptor } => {
     const digest = digestOf(bytes);
@@ -110,7 +99,7 @@ export async function attestationManifest(
   };
 }
 
-function subjectsOf(names: readonly Reference[], platform: Platform, manifest: string): object[] {
+function subjectsOf(names: readonly Reference[], platform: Platform, manifest: string): Subject[] {
   const digest = { sha256: manifest.slice("sha256:".length) };
   if (names.length === 0) return [{ name: nameless, digest }];
   return names.map((name) => ({ name: imageUrl(name, platform), digest }));

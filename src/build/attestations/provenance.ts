@@ -38,12 +38,10 @@ export interface ProvenanceFacts {
 
 export function provenance(facts: ProvenanceFacts, request: ProvenanceRequest): Predicate {
   const common = commonFacts(facts, request);
-  return request.version === "v1"
-    ? { predicateType: "https://slsa.dev/provenance/v1", predicate: versionOne(common, facts, request) }
-    : {
-        predicateType: "https://slsa.dev/provenance/v0.2",
-        predicate: versionZeroTwo(common, facts, request),
-      };
+  const { version, filename: file = "provenance.json" } = request;
+  const predicate =
+    version === "v1" ? versionOne(common, facts, request) : versionZeroTwo(common, facts, request);
+  return { predicateType: `https://slsa.dev/provenance/${version}`, predicate, file };
 }
 
 interface CommonFacts {

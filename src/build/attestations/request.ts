@@ -10,6 +10,10 @@ export interface ProvenanceRequest {
   readonly builderId: string;
   /** What the user claims of the build. */
   readonly reproducible: boolean;
+  /** Of the file where the output is no image; `provenance.json` when absent. */
+  readonly filename?: string;
+  /** Only of images: no file is written beside files. */
+  readonly isInlineOnly?: boolean;
 }
 
 /** A predicate about an image, as in-toto has it. */
@@ -17,7 +21,12 @@ export interface Predicate {
   /** `https://spdx.dev/Document` */
   readonly predicateType: string;
   readonly predicate: unknown;
+  /** Its name where the output is no image; that of a bill of materials when absent. */
+  readonly file?: string;
 }
+
+/** As the scanners for BuildKit call it. */
+export const sbomFile = "sbom.spdx.json";
 
 /** Finds out what an image is made of. davit has no scanner of its own: a program that embeds it may bring one. */
 export interface SbomScanner {

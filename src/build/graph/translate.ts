@@ -12,7 +12,7 @@ import type {
   StageBase,
   Step,
 } from "../dockerfile/stages/model.ts";
-import { type CdiDevice, devicesNamed } from "../steps/cdi.ts";
+import type { CdiDevice } from "../steps/cdi.ts";
 import {
   type ContextOperation,
   type DirectoryOperation,
@@ -39,7 +39,7 @@ export interface TranslateOptions {
   readonly extraHosts: readonly string[];
   readonly entitlements: readonly string[];
   /** Those that RUN steps may ask for. */
-  readonly devices: () => readonly CdiDevice[];
+  readonly devices: (name: string) => readonly CdiDevice[];
   readonly platforms: TitledPlatforms;
   /** Shared by the graphs of one build for several platforms: what two of them say alike is done once. */
   readonly builder?: GraphBuilder;
@@ -219,9 +219,8 @@ class Translation {
   /** Names of the devices that are here: one that may be missing is left out, as in BuildKit. */
   #devices({ devices }: RunStep): string[] {
     if (devices.length === 0) return [];
-    const known = this.#options.devices();
     return devices.flatMap(({ name, required }) => {
-      const found = devicesNamed(name, known);
+      const found = this.#options.devices(name);
       if (found.length === 0 && required) {
         throw new InvalidParameter(`required device ${JSON.stringify(name)} is not registered`);
       }

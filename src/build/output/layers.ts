@@ -5,9 +5,7 @@ import { layerOfFile } from "../../images/archives/layer.ts";
 import type { IngestSession } from "../../images/content.ts";
 import type { Layer } from "../../images/image.ts";
 import type { IngestedBlob } from "../../images/ingest.ts";
-import { diffChunks } from "../../images/layers/diff.ts";
-import { passOn } from "../../images/layers/tar-writer.ts";
-import { chainIdsOf } from "../../images/manifest.ts";
+import { chainIdsOf, mediaTypes } from "../../images/manifest.ts";
 import { ociTypeOf } from "../../images/transfer/layer-form.ts";
 import { Limit } from "../../images/transfer/limit.ts";
 import { resultById } from "../cache/results.ts";
@@ -74,7 +72,7 @@ async function writeAway(away: AwayLayer, context: WriteContext): Promise<Omit<W
     return { layer, blob: undefined, diffId, resultId };
   }
   const blob = await away.tar();
-  return { layer: layerOfFile(blob, diffId), blob, diffId, resultId };
+  return { layer: layerOfFile(blob, diffId, mediaTypes.layer), blob, diffId, resultId };
 }
 
 async function writeResult(id: string, context: WriteContext): Promise<Omit<WrittenLayer, "chainId">> {
@@ -84,7 +82,7 @@ async function writeResult(id: string, context: WriteContext): Promise<Omit<Writ
   const known = record.diffId === undefined ? undefined : session.hold(record.diffId);
   const blob = known ?? (await writeTar(record.snapshot, id, context));
   const diffId = (await blob.digest) as DiffId;
-  return { layer: layerOfFile(blob, diffId), blob, diffId, resultId: id };
+  return { layer: layerOfFile(blob, diffId, mediaTypes.layer), blob, diffId, resultId: id };
 }
 
 async function writeTar(
@@ -92,6 +90,10 @@ async function writeTar(
   id: string,
   { rooms, session, signal }: WriteContext,
 ): Promise<IngestedBlob> {
+  const [{ diffChunks }, { passOn }] = await Promise.all([
+    import("../../images/layers/diff.ts"),
+    import("../../images/layers/tar-writer.ts"),
+  ]);
   const writer = session.create();
   try {
     const name = (await rooms.snapshots.has(snapshot))

@@ -70,6 +70,7 @@ export async function storeImages(
     syncFileSystem(content.path);
   }
   faultPoint("build:synced");
+  let isIndexChanged = true;
   state.transaction(() => {
     if (isNew) {
       nameSnapshots(rooms, layers, isLazy);
@@ -79,14 +80,17 @@ export async function storeImages(
       const chainIds = (isLazy ? unsafe : layers).map(({ chainId }) => chainId);
       if (isLazy) markPending(state, chainIds, rooms.bootId);
       else clearPending(state, chainIds);
-    } else setTags(state, images, names);
+    } else {
+      isIndexChanged = !haveNames(state, images, names);
+      setTags(state, images, names);
+    }
     for (const { image } of images.slice(0, 1)) {
       const { config } = image.config.value;
       for (const name of names) {
         appendEvent(state, imageEvent("tag", idOf(image), config, canonicalForm(name)));
       }
     }
-    content.writeIndex(indexText(state, content));
+    if (isIndexChanged) content.writeIndex(indexText(state, content));
   });
   ringBell(state.instance);
   if (isNew && !isLazy) state.makeDurable();
@@ -130,6 +134,14 @@ async function adoptDocuments(
     const document = session.add(bytes);
     session.adopt(document, await document.digest);
   }
+}
+
+/** True where each name leads to the image already. */
+function haveNames(state: State, images: readonly BuildImage[], names: readonly Reference[]): boolean {
+  return images.every(({ image }) => {
+    const tags = imageById(state, idOf(image))?.tags ?? [];
+    return names.every((name) => tags.includes(canonicalForm(name)));
+  });
 }
 
 /** Part of a transaction: an image that is here already takes the names. */

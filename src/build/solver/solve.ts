@@ -27,7 +27,7 @@ import {
   type StepOperation,
 } from "../graph/operations.ts";
 import type { BuildRooms } from "../rooms.ts";
-import { type Fetched, fetchSources } from "../steps/fetch.ts";
+import type { Fetched } from "../steps/fetch.ts";
 import type { FilesDone } from "../steps/files.ts";
 import { bringHere, makeLayer, mountAside, snapshotOf, type Worked } from "../steps/layer.ts";
 import type { BuildNetworks } from "../steps/network.ts";
@@ -369,11 +369,7 @@ export class Solver implements AsyncDisposable {
       }
     }
     const tree = from.kind === "tree" ? from.tree : await this.#treeOf(from.root);
-    using fetched: Fetched = await fetchSources(operation.sources, {
-      rooms: this.#rooms,
-      vertex,
-      signal: this.#signal,
-    });
+    using fetched = isFetching ? await this.#fetched(operation, vertex) : nothingFetched;
     if (fetched.materials.length > 0) this.materials.set(operation, fetched.materials);
     const named = await this.#sources(operation, tree);
     this.#found.delete(operation);
@@ -393,6 +389,11 @@ export class Solver implements AsyncDisposable {
     if (quick !== undefined && top?.kind === "result" && !isFetching)
       addAlias(this.#rooms.state, quick, top.id);
     return root;
+  }
+
+  async #fetched({ sources }: FilesOperation, vertex: Vertex): Promise<Fetched> {
+    const { fetchSources } = await import("../steps/fetch.ts");
+    return fetchSources(sources, { rooms: this.#rooms, vertex, signal: this.#signal });
   }
 
   /** What a step takes of a tree: looked at once. */
@@ -491,6 +492,8 @@ export class Solver implements AsyncDisposable {
     return made;
   }
 }
+
+const nothingFetched: Fetched = { sources: [], materials: [], [Symbol.dispose]: () => {} };
 
 /** True for a step that takes what no cache key tells of before it is fetched. */
 function fetches({ sources }: FilesOperation): boolean {

@@ -73,11 +73,14 @@ function provenanceOf(fields: ReadonlyMap<string, string>): ProvenanceRequest {
   if (version !== "v1" && version !== "v0.2") {
     throw new CommandError(`ERROR: invalid provenance SLSA version: ${version}`);
   }
+  const filename = fields.get("filename");
   return {
     mode: mode === "min" ? "min" : "max",
     version,
     builderId: fields.get("builder-id") ?? "",
     reproducible: booleanOf(fields, "reproducible"),
+    ...(filename === undefined ? {} : { filename }),
+    ...(booleanOf(fields, "inline-only") ? { isInlineOnly: true } : {}),
   };
 }
 

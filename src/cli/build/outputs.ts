@@ -72,9 +72,14 @@ function readOutput(io: Io, text: string, files: OutputFile[], names: string[]):
       return imageOutput(fields, type);
     case "local":
       if (destination === undefined) throw new CommandError("ERROR: dest is required for local output");
-      return { kind: "local", directory: resolve(io.cwd, destination), ...splitOf(fields) };
+      return {
+        kind: "local",
+        directory: resolve(io.cwd, destination),
+        ...filesOf(fields),
+        ...(mirrors(fields) ? { deletesOthers: true } : {}),
+      };
     case "tar":
-      return { kind: "tar", write: write(), ...splitOf(fields) };
+      return { kind: "tar", write: write(), ...filesOf(fields) };
     case "cacheonly":
       return undefined;
     default:
@@ -118,9 +123,21 @@ function archiveOutput(
   return { kind: "layout", directory: resolve(io.cwd, destination), form };
 }
 
-function splitOf(fields: ReadonlyMap<string, string>): { isSplit?: boolean } {
+function filesOf(fields: ReadonlyMap<string, string>): { isSplit?: boolean; attestationPrefix?: string } {
   const isSplit = readTruth(fields, "platform-split");
-  return isSplit === undefined ? {} : { isSplit };
+  const prefix = fields.get("attestation-prefix");
+  return {
+    ...(isSplit === undefined ? {} : { isSplit }),
+    ...(prefix === undefined ? {} : { attestationPrefix: prefix }),
+  };
+}
+
+/** `mode=delete`; `copy` is the default. */
+function mirrors(fields: ReadonlyMap<string, string>): boolean {
+  const mode = fields.get("mode") ?? "copy";
+  if (mode === "delete") return true;
+  if (mode === "copy" || mode === "") return false;
+  throw new CommandError(`ERROR: invalid local exporter mode ${JSON.stringify(mode)}`);
 }
 
 /** What each type of output takes. */
@@ -129,8 +146,8 @@ const keysOf = new Map<string, readonly string[]>([
   ["registry", ["name", "push", "store", "unpack", ...formKeys]],
   ["oci", ["name", "dest", "tar", ...formKeys]],
   ["docker", ["name", "dest", "tar", ...formKeys]],
-  ["local", ["dest", "platform-split"]],
-  ["tar", ["dest", "platform-split"]],
+  ["local", ["dest", "platform-split", "attestation-prefix", "mode"]],
+  ["tar", ["dest", "platform-split", "attestation-prefix"]],
   ["cacheonly", []],
 ]);
 

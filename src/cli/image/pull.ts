@@ -33,7 +33,7 @@ export const pull: Command = {
         ...(wanted ? { platform: wanted } : {}),
         ...(await authOption(invocation, canonicalForm(name))),
       };
-      const { images } = await engine();
+      const { images } = await engine({ registry: name.domain });
       const display = quiet.value ? quietDisplay : progressDisplay(io, io.stdout);
       await showAll(display, images.pull(canonicalForm(name), options));
       await io.stdout.write(`${canonicalForm(name)}\n`);

@@ -40,7 +40,7 @@ Image index won't be pushed, meaning that other manifests, including attestation
         ...(wanted === undefined ? {} : { platform: wanted }),
         ...(await authOption(invocation, canonicalForm(name))),
       };
-      const { images } = await engine();
+      const { images } = await engine({ registry: name.domain });
       const messages = images.push(canonicalForm(name), options);
       if (wanted !== undefined) await printNote(io, io.stdout, platformNote);
       if (!quiet.value) await io.stdout.write(aboutTag(given, name));

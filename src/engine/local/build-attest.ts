@@ -32,28 +32,56 @@ export interface AttestState {
   readonly signal: AbortSignal;
 }
 
-/** Scans once, and says the same of the images in whatever form they go out. */
-export function attester(state: AttestState): Attest {
+export interface Attester {
+  /** What is said of the images, in whatever form they go out. */
+  readonly attest: Attest;
+  /** What is said of the files of a result where they go out as such. @param at the result's place */
+  readonly ofFiles: (at: number) => Promise<readonly Predicate[]>;
+}
+
+/** Scans each result once. */
+export function attester(state: AttestState): Attester {
   const finishedAt = Date.now();
   const invocationId = randomId().slice(0, 25);
   const scanned = new Map<number, Promise<readonly Predicate[]>>();
-  const of = async (image: BuildImage, at: number): Promise<Attestation[]> => {
-    const result = state.results[at];
-    if (result === undefined) return [];
+  const { provenance: wanted } = state.request.attestations ?? {};
+  const billsOf = (result: PlatformResult, at: number) => {
     const bills = scanned.get(at) ?? scan(result, state);
     scanned.set(at, bills);
-    const { provenance: wanted } = state.request.attestations ?? {};
-    const predicates = [...(await bills)];
+    return bills;
+  };
+  const factsAt = (result: PlatformResult, layersOf: LayersOf) => ({
+    ...factsOf(result, state),
+    layersOf,
+    invocationId,
+    finishedAt,
+  });
+  const ofImage = async (image: BuildImage, at: number): Promise<Attestation[]> => {
+    const result = state.results[at];
+    if (result === undefined) return [];
+    const predicates = [...(await billsOf(result, at))];
     if (wanted !== undefined) {
       const layersOf = await stepLayers(image, result.root, state.solver);
-      const facts = { ...factsOf(result, state), layersOf, invocationId, finishedAt };
-      predicates.push(provenance(facts, wanted));
+      predicates.push(provenance(factsAt(result, layersOf), wanted));
     }
     if (predicates.length === 0) return [];
     return [await attestationManifest(image, predicates, state)];
   };
-  return async (images) => (await Promise.all(images.map(of))).flat();
+  return {
+    attest: async (images) => (await Promise.all(images.map(ofImage))).flat(),
+    ofFiles: async (at) => {
+      const result = state.results[at];
+      if (result === undefined) return [];
+      const bills = await billsOf(result, at);
+      if (wanted === undefined || wanted.isInlineOnly === true) return bills;
+      return [...bills, provenance(factsAt(result, noLayers), wanted)];
+    },
+  };
 }
+
+type LayersOf = (operation: Operation) => readonly Descriptor[] | undefined;
+
+const noLayers: LayersOf = () => undefined;
 
 function factsOf(
   { graph, platform }: PlatformResult,
@@ -103,7 +131,7 @@ async function stepLayers(
   { image }: BuildImage,
   target: Root,
   solver: Pick<Solver, "results">,
-): Promise<(operation: Operation) => readonly Descriptor[] | undefined> {
+): Promise<LayersOf> {
   const { layers } = (await image.manifest()).value;
   const results: ReadonlyMap<Operation, Root> = await solver.results();
   return (operation) => {

@@ -1,7 +1,8 @@
 /** `--cache-from` and `--cache-to`: caches of builds in registries and directories. */
+
+import { CacheBroken } from "../../build/cache/remote/broken.ts";
 import { cacheArtifact } from "../../build/cache/remote/export.ts";
 import { type CacheContent, RemoteCaches } from "../../build/cache/remote/import.ts";
-import { CacheBroken } from "../../build/cache/remote/layer.ts";
 import { readCache } from "../../build/cache/remote/read.ts";
 import { imageInForm } from "../../build/output/forms.ts";
 import type { BuildRooms } from "../../build/rooms.ts";
@@ -19,7 +20,6 @@ import type { CacheSource, CacheTarget } from "../build.ts";
 import type { CredentialSource } from "../engine.ts";
 import { registryPlace } from "../transports/registry-place.ts";
 import type { Local } from "./local.ts";
-import { registriesOf } from "./registries.ts";
 
 export interface CacheContext {
   readonly local: Local;
@@ -89,7 +89,7 @@ async function readRegistry(
   { local, credentials, signal }: CacheContext,
 ): Promise<CacheContent> {
   const reference = withDefaultTag(parseReference(name));
-  const repository = registriesOf(local).repository(reference, await credentials?.(reference.domain));
+  const repository = local.registries.repository(reference, await credentials?.(reference.domain));
   const document = await repository.manifest(reference.digest ?? reference.tag ?? "", signal);
   const { mediaType, digest, bytes } = document;
   const root = { mediaType, digest, size: bytes.byteLength };
@@ -158,7 +158,7 @@ async function exportCache(
   } else {
     const reference = withDefaultTag(parseReference(target.reference));
     const auth = await context.credentials?.(reference.domain);
-    const repository = registriesOf(context.local).repository(reference, auth);
+    const repository = context.local.registries.repository(reference, auth);
     await send(named([reference]), registrySink(repository, { signal }));
   }
   for (const done of sending) done();

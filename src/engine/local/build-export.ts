@@ -1,9 +1,7 @@
 /** What has been built goes where the request says: the local store, a registry, an archive, files. */
 
-import { inlineCache } from "../../build/cache/remote/export.ts";
-import { exportDirectory, exportTar } from "../../build/output/files.ts";
 import { composeImage } from "../../build/output/image.ts";
-import type { Attest, BuildImage, Composed } from "../../build/output/image-index.ts";
+import type { BuildImage, Composed } from "../../build/output/image-index.ts";
 import { type WrittenLayer, writeLayers } from "../../build/output/layers.ts";
 import { storeImages } from "../../build/output/store.ts";
 import type { BuildRooms } from "../../build/rooms.ts";
@@ -17,6 +15,7 @@ import { idOf } from "../../images/image.ts";
 import { formatPlatform, hostPlatform, matchPlatform, normalizePlatform } from "../../images/platform.ts";
 import { canonicalForm, familiarForm, type Reference } from "../../images/references.ts";
 import type { BuildOutput, BuildRequest } from "../build.ts";
+import type { Attester } from "./build-attest.ts";
 import {
   formedForStore,
   isOnlyPushed,
@@ -25,7 +24,8 @@ import {
   type PushOutput,
   sendImages,
 } from "./build-outputs.ts";
-import { type PlatformResult, platformDirectory } from "./build-platforms.ts";
+import type { PlatformResult } from "./build-platforms.ts";
+import { withVertex } from "./build-vertex.ts";
 import type { Local } from "./local.ts";
 import { spawnInternal } from "./restart-policy.ts";
 
@@ -34,7 +34,10 @@ export interface ExportState {
   readonly rooms: BuildRooms;
   readonly request: BuildRequest;
   readonly names: readonly Reference[];
-  readonly attest: Attest;
+  /** Undefined when nothing is to be attested. */
+  readonly attester: Attester | undefined;
+  /** What times are to be; nanoseconds since 1970. */
+  readonly epoch: bigint | undefined;
   readonly session: IngestSession;
   readonly progress: Progress;
   readonly signal: AbortSignal;
@@ -44,7 +47,11 @@ export interface ExportState {
 export async function exportResults(results: readonly PlatformResult[], state: ExportState): Promise<void> {
   const { outputs } = state.request;
   await bringNeeded(results, outputs);
-  for (const output of outputs) await exportFiles(results, output, state);
+  const ofFiles = outputs.filter((output) => output.kind === "local" || output.kind === "tar");
+  if (ofFiles.length > 0) {
+    const { exportFiles } = await import("./build-files.ts");
+    for (const output of ofFiles) await exportFiles(results, output, state);
+  }
   const ofImage = outputs.filter(({ kind }) => kind !== "local" && kind !== "tar");
   if (ofImage.length > 0) await exportImages(results, ofImage, state);
 }
@@ -66,40 +73,13 @@ async function bringNeeded(
   }
 }
 
-async function exportFiles(
-  results: readonly PlatformResult[],
-  output: BuildOutput,
-  { rooms, progress, signal }: ExportState,
-): Promise<void> {
-  if (output.kind !== "local" && output.kind !== "tar") return;
-  const isSplit = output.isSplit ?? results.length > 1;
-  const parts = results.map(({ root, platform }) => ({
-    root,
-    directory: isSplit ? platformDirectory(platform) : "",
-  }));
-  if (output.kind === "local") {
-    await withVertex(progress, "exporting to client directory", async (vertex) => {
-      for (const { root, directory } of parts) {
-        const copied = vertex.status(`copying files${directory === "" ? "" : ` ${directory}`}`);
-        await exportDirectory(rooms, root, `${output.directory}/${directory}`, signal);
-        copied();
-      }
-    });
-    return;
-  }
-  await withVertex(progress, "exporting to client tarball", async (vertex) => {
-    const sent = vertex.status("sending tarball");
-    await exportTar(rooms, parts, output.write, signal);
-    sent();
-  });
-}
-
 async function exportImages(
   results: readonly PlatformResult[],
   outputs: readonly BuildOutput[],
   state: ExportState,
 ): Promise<void> {
-  const { names, progress, session, rooms, local, attest, signal } = state;
+  const { names, progress, session, rooms, local, attester, signal } = state;
+  const attest = attester?.attest ?? (async () => []);
   const pushes = outputs.filter((output) => output.kind === "push");
   if (pushes.length > 0 && names.length === 0) {
     throw new InvalidParameter("tag is needed when pushing to registry");
@@ -164,11 +144,12 @@ async function builtImages(
   return images;
 }
 
-function inlined(
+async function inlined(
   root: Root,
   layers: readonly WrittenLayer[],
   { progress, rooms }: ExportState,
 ): Promise<{ inlineCache: object }> {
+  const { inlineCache } = await import("../../build/cache/remote/export.ts");
   return withVertex(progress, "preparing layers for inline cache", async () => ({
     inlineCache: await inlineCache(root, layers, rooms),
   }));
@@ -232,21 +213,4 @@ async function tellResult({ images, index }: Composed, { progress, names }: Expo
       images: made,
     },
   });
-}
-
-async function withVertex<Result>(
-  progress: Progress,
-  name: string,
-  work: (vertex: Vertex) => Promise<Result>,
-): Promise<Result> {
-  const vertex = progress.vertex(name);
-  vertex.started();
-  try {
-    const result = await work(vertex);
-    vertex.finished();
-    return result;
-  } catch (error) {
-    vertex.finished(messageOf(error));
-    throw error;
-  }
 }

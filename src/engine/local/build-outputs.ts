@@ -9,7 +9,6 @@ import {
 import type { WrittenLayer } from "../../build/output/layers.ts";
 import type { BuildRooms } from "../../build/rooms.ts";
 import type { Vertex } from "../../build/solver/progress.ts";
-import { archiveBytes } from "../../images/archives/archive-writer.ts";
 import type { IngestSession } from "../../images/content.ts";
 import { copy, type Image } from "../../images/image.ts";
 import type { Reference } from "../../images/references.ts";
@@ -53,6 +52,7 @@ export async function sendImages(
   const composed = await composedAs(images, output.form, context);
   const named = await namedMembers(composed, names);
   if (output.kind === "archive") {
+    const { archiveBytes } = await import("../../images/archives/archive-writer.ts");
     const sending = vertex.status("sending tarball");
     const archive = archiveBytes(named, { docker: output.format === "docker", signal });
     for await (const chunk of archive) await output.write(chunk);

@@ -8,7 +8,6 @@ import { registrySink } from "../../registry/sink.ts";
 import type { CredentialSource } from "../engine.ts";
 import { composedAs, type OutputContext } from "./build-outputs.ts";
 import type { Local } from "./local.ts";
-import { registriesOf } from "./registries.ts";
 
 export interface PushOnlyOptions {
   readonly name: Reference;
@@ -25,7 +24,7 @@ export async function pushOnly(
 ): Promise<void> {
   const { signal } = context;
   const composed = await composedAs(images, { layers: defaultForm, ...output.form }, context);
-  const repository = registriesOf(local).repository(name, await credentials?.(name.domain));
+  const repository = local.registries.repository(name, await credentials?.(name.domain));
   const sink = registrySink(repository, { signal });
   const { index } = composed;
   for (const named of await namedMembers(composed, [name])) {

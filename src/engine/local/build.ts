@@ -4,8 +4,8 @@
  */
 
 import { removeLost } from "../../build/cache/lost.ts";
+import { CacheBroken } from "../../build/cache/remote/broken.ts";
 import type { RemoteCaches } from "../../build/cache/remote/import.ts";
-import { CacheBroken } from "../../build/cache/remote/layer.ts";
 import { contextTree, type OpenContext, openContextDirectory } from "../../build/context/open.ts";
 import { DockerfileError } from "../../build/dockerfile/errors.ts";
 import { excerpt } from "../../build/dockerfile/excerpt.ts";
@@ -15,12 +15,10 @@ import { eventsOf } from "../../build/event-queue.ts";
 import type { BuildEvent } from "../../build/events.ts";
 import { GraphBuilder, type LocalImage } from "../../build/graph/operations.ts";
 import { translate } from "../../build/graph/translate.ts";
-import type { Attest } from "../../build/output/image-index.ts";
 import { planOf, type ReadDockerfile, readDockerfile, warningsOf } from "../../build/prepare.ts";
 import type { BuildRooms } from "../../build/rooms.ts";
 import { Progress } from "../../build/solver/progress.ts";
 import { Solver } from "../../build/solver/solve.ts";
-import { cdiDevices } from "../../build/steps/cdi.ts";
 import { InvalidParameter, messageOf, NotFound } from "../../core/errors.ts";
 import { repairImages } from "../../images/collect.ts";
 import type { IngestSession } from "../../images/content.ts";
@@ -28,7 +26,7 @@ import type { Platform } from "../../images/manifest.ts";
 import { hostPlatform } from "../../images/platform.ts";
 import { canonicalForm, parseReference, type Reference, withDefaultTag } from "../../images/references.ts";
 import type { BuildContext, BuildRequest } from "../build.ts";
-import type { AttestState } from "./build-attest.ts";
+import type { Attester, AttestState } from "./build-attest.ts";
 import { type BuildImages, buildImages } from "./build-images.ts";
 import { openNotebook } from "./build-notebook.ts";
 import {
@@ -187,8 +185,8 @@ class Build {
     solver.tellSkipped();
     const { exportResults } = await import("./build-export.ts");
     const exporting = { local: this.#local, rooms: this.#rooms, request: this.#request, ...this.#with };
-    const attest = await this.#attester({ file, context: main.material, results, solver });
-    await exportResults(results, { ...exporting, attest });
+    const attester = await this.#attester({ file, context: main.material, results, solver });
+    await exportResults(results, { ...exporting, attester, epoch: this.#epoch(first) });
     await this.#exportCaches(results, solver);
   }
 
@@ -205,8 +203,10 @@ class Build {
     return sockets;
   }
 
-  async #attester(about: Pick<AttestState, "file" | "context" | "results" | "solver">): Promise<Attest> {
-    if (this.#request.attestations === undefined) return async () => [];
+  async #attester(
+    about: Pick<AttestState, "file" | "context" | "results" | "solver">,
+  ): Promise<Attester | undefined> {
+    if (this.#request.attestations === undefined) return undefined;
     const { attester } = await import("./build-attest.ts");
     const [rooms, request, startedAt] = [this.#rooms, this.#request, this.#startedAt];
     return attester({ ...about, ...this.#with, rooms, request, startedAt });
@@ -273,7 +273,10 @@ class Build {
         network: this.#request.network ?? "default",
         extraHosts: this.#request.extraHosts ?? [],
         entitlements: this.#request.entitlements ?? [],
-        devices: cdiDevices,
+        devices: (name) => {
+          const cdi: typeof import("../../build/steps/cdi.ts") = require("../../build/steps/cdi.ts");
+          return cdi.devicesNamed(name, cdi.cdiDevices());
+        },
         platforms: { target: platform, areSeveral: plans.length > 1 },
         builder,
       });

@@ -7,7 +7,6 @@ import { parseReference, type Reference } from "../../images/references.ts";
 import type { Repository } from "../../registry/client/index.ts";
 import type { CredentialSource } from "../engine.ts";
 import type { Local } from "./local.ts";
-import { registriesOf } from "./registries.ts";
 
 export interface CheckOptions {
   repair?: boolean;
@@ -45,6 +44,6 @@ function repositories(
   return async (reference) => {
     const auth = known.get(reference.domain) ?? credentials(reference.domain);
     known.set(reference.domain, auth);
-    return registriesOf(local).repository(reference, await auth);
+    return local.registries.repository(reference, await auth);
   };
 }

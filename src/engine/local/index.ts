@@ -3,14 +3,14 @@
  * in the instance's records (src/state) and in nothing else, so that any number of processes may work side by side.
  */
 import type { Instance } from "../../core/instance.ts";
-import type { RegistryConfig } from "../../registry/client/index.ts";
+import type { Registries, RegistryConfig } from "../../registry/client/index.ts";
 import type { CgroupLayout } from "../../runtime/cgroups.ts";
 import { openState } from "../../state/state.ts";
 import type { Builds } from "../build.ts";
 import type { Containers, Engine, Execs } from "../engine.ts";
 import { lazyWorkingContainers } from "../working/index.ts";
 import { localImages } from "./images.ts";
-import { type Local, makeLocal } from "./local.ts";
+import { type Local, makeLocal, plainRegistries, registryOptions } from "./local.ts";
 import { repair } from "./repair.ts";
 import { withStores } from "./stores.ts";
 
@@ -23,6 +23,8 @@ export interface LocalEngineOptions {
   storageDriver?: string;
   /** A process in a container will start: the kernel is told before the database is opened. */
   startsProcess?: boolean;
+  /** The domain of a registry that will be asked: it is looked for while the database is opened. */
+  registry?: string;
   /** Mirrors, insecure registries, certificates and proxies; read when a registry is first asked. */
   registryConfig?: () => RegistryConfig;
 }
@@ -30,8 +32,9 @@ export interface LocalEngineOptions {
 /** Opens the instance, making it on first use, and repairs what a crash may have left. */
 export async function openLocalEngine(options: LocalEngineOptions): Promise<Engine> {
   const cgroups = options.startsProcess === true ? cgroupsToMoveIn() : undefined;
+  const registries = options.registry === undefined ? undefined : seekRegistry(options, options.registry);
   const state = openState(options.instance);
-  const local = makeLocal({ ...options, state, cgroups });
+  const local = makeLocal({ ...options, state, cgroups, registries });
   await repair(local);
   const engine: Engine = {
     containers: localContainers(local),
@@ -56,6 +59,15 @@ function cgroupsToMoveIn(): CgroupLayout {
   const layout = detectCgroups();
   void prepareCgroupMove(layout);
   return layout;
+}
+
+function seekRegistry({ registryConfig }: LocalEngineOptions, domain: string): Registries {
+  const {
+    openRegistries,
+  }: typeof import("../../registry/client/index.ts") = require("../../registry/client/index.ts");
+  const registries = openRegistries(registryConfig?.() ?? plainRegistries, registryOptions);
+  registries.seek(domain);
+  return registries;
 }
 
 /** Each verb is loaded when it is called: a command needs one or two of them. */

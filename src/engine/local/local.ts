@@ -3,9 +3,10 @@
 import type { ContainerId } from "../../core/ids.ts";
 import type { Instance } from "../../core/instance.ts";
 import type { AttachedStreams } from "../../core/streams.ts";
+import { version } from "../../core/version.ts";
 import type { ContentStore } from "../../images/content.ts";
 import { startTimeOf } from "../../linux/processes.ts";
-import type { RegistryConfig } from "../../registry/client/index.ts";
+import type { Registries, RegistryConfig } from "../../registry/client/index.ts";
 import type { CgroupLayout } from "../../runtime/cgroups.ts";
 import type { HostFacts } from "../../runtime/host.ts";
 import type { OciRuntime } from "../../runtime/runtimes.ts";
@@ -35,6 +36,8 @@ export interface Local {
   readonly bootId: string;
   /** Mirrors, insecure registries, certificates and proxies. */
   readonly registryConfig: RegistryConfig;
+  /** Opened once, so that the transfers of a process share connections and tokens. */
+  readonly registries: Registries;
   readonly waitingClients: Map<ContainerId, WaitingClient[]>;
   cgroups(): CgroupLayout;
   host(): HostFacts;
@@ -51,6 +54,8 @@ export interface LocalOptions {
   registryConfig?: () => RegistryConfig;
   /** Where they were looked for already. */
   cgroups?: CgroupLayout | undefined;
+  /** Where one of them was asked for already. */
+  registries?: Registries | undefined;
 }
 
 /** Most commands need two or three of these: each is loaded when it is first used. */
@@ -60,16 +65,21 @@ const rooms = {
   cgroups: (): typeof import("../../runtime/cgroups.ts") => require("../../runtime/cgroups.ts"),
   host: (): typeof import("../../runtime/host.ts") => require("../../runtime/host.ts"),
   boot: (): typeof import("../../linux/boot.ts") => require("../../linux/boot.ts"),
+  registries: (): typeof import("../../registry/client/index.ts") =>
+    require("../../registry/client/index.ts"),
   runtimes: (): typeof import("../../runtime/runtimes.ts") => require("../../runtime/runtimes.ts"),
   events: (): typeof import("../../state/events.ts") => require("../../state/events.ts"),
 };
 
-const plainRegistries: RegistryConfig = {
+/** No mirrors and no exceptions. */
+export const plainRegistries: RegistryConfig = {
   mirrors: [],
   insecure: [],
   certificateDirectories: [],
   proxies: {},
 };
+
+export const registryOptions = { userAgent: `davit/${version} (linux)` };
 
 /** Opens nothing that is not used: each room is loaded when it is first asked for. */
 export function makeLocal(options: LocalOptions): Local {
@@ -81,6 +91,9 @@ export function makeLocal(options: LocalOptions): Local {
   // A driver that is asked for by name is checked at once.
   if (options.storageDriver !== undefined) snapshots();
   const registryConfig = once(options.registryConfig ?? (() => plainRegistries));
+  const registries = once(
+    () => options.registries ?? rooms.registries().openRegistries(registryConfig(), registryOptions),
+  );
   const bootId = once(() => rooms.boot().currentBootId());
   const me = once(() => ({ pid: process.pid, started: startTimeOf(process.pid) ?? 0 }));
   return {
@@ -101,6 +114,9 @@ export function makeLocal(options: LocalOptions): Local {
     },
     get registryConfig() {
       return registryConfig();
+    },
+    get registries() {
+      return registries();
     },
     get bootId() {
       return bootId();

@@ -26,7 +26,6 @@ import { appendEvent, type NewEvent, ringBell } from "../../state/events.ts";
 import { isCommitted } from "../../storage/records.ts";
 import type { ProgressMessage, PullOptions } from "../engine.ts";
 import type { Local } from "./local.ts";
-import { registriesOf } from "./registries.ts";
 import { type RemoteImage, remoteImage } from "./remote-image.ts";
 
 /**
@@ -38,7 +37,7 @@ export function pull(local: Local, text: string, options: PullOptions = {}): Asy
   return progressOf(async (report, signal) => {
     const reference = parseReference(text);
     const platform = options.platform ? parsePlatform(options.platform) : undefined;
-    const repository = registriesOf(local).repository(reference, options.auth);
+    const repository = local.registries.repository(reference, options.auth);
     const one = async (name: Reference): Promise<Pulled> =>
       pullName({ local, repository, name, platform, report, isLazy: options.lazy === true, signal });
     if (options.all !== true) {

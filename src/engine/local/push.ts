@@ -31,7 +31,6 @@ import { appendEvent, ringBell } from "../../state/events.ts";
 import type { ProgressMessage, PushOptions } from "../engine.ts";
 import type { Local } from "./local.ts";
 import { indexToPush, type PushedIndex } from "./push-index.ts";
-import { registriesOf } from "./registries.ts";
 
 /**
  * @throws InvalidParameter for a reference or platform that is none; NotFound `An image does not exist locally with
@@ -56,7 +55,7 @@ export function push(
     if (first === undefined || imageByName(local.state, first) === undefined) {
       throw new NotFound(`An image does not exist locally with the tag: ${familiarName(reference)}`);
     }
-    const repository = registriesOf(local).repository(reference, options.auth);
+    const repository = local.registries.repository(reference, options.auth);
     for (const name of names) {
       using session = local.content.openSession();
       const stored = storedImages(

@@ -8,22 +8,9 @@ import type {
   PlatformObject,
   RegistrySearchItem,
 } from "../../core/objects.ts";
-import { version } from "../../core/version.ts";
 import { isIndexType, type Platform, parseConfig, parseIndex, parseManifest } from "../../images/manifest.ts";
 import { parseReference, withDefaultTag } from "../../images/references.ts";
-import { openRegistries, type Registries } from "../../registry/client/index.ts";
 import type { Local } from "./local.ts";
-
-const opened = new WeakMap<Local, Registries>();
-
-/** Opened once, so that the transfers of a process share connections and tokens. */
-export function registriesOf(local: Local): Registries {
-  const known = opened.get(local);
-  if (known !== undefined) return known;
-  const registries = openRegistries(local.registryConfig, { userAgent: `davit/${version} (linux)` });
-  opened.set(local, registries);
-  return registries;
-}
 
 /** Docker's default. */
 const foundAtMost = 25;
@@ -40,7 +27,7 @@ export async function search(
     throw new InvalidParameter(`Limit ${limit} is outside the range of [1, ${mostFound}]`);
   }
   const isWanted = searchFilter(options.filters ?? {});
-  const found = await registriesOf(local).search(term, {
+  const found = await local.registries.search(term, {
     limit,
     ...(options.auth === undefined ? {} : { auth: options.auth }),
   });
@@ -70,7 +57,7 @@ function searchFilter(filters: Filters): (item: RegistrySearchItem) => boolean {
 
 /** @throws Unauthorized in Docker's words. */
 export function login(local: Local, auth: AuthConfig): Promise<AuthResponse> {
-  return registriesOf(local).login(auth);
+  return local.registries.login(auth);
 }
 
 /**
@@ -83,7 +70,7 @@ export async function distribution(
   options: { auth?: AuthConfig } = {},
 ): Promise<DistributionInspect> {
   const reference = withDefaultTag(parseReference(text));
-  const repository = registriesOf(local).repository(reference, options.auth);
+  const repository = local.registries.repository(reference, options.auth);
   const { bytes, mediaType, digest } = await repository.manifest(reference.digest ?? reference.tag ?? "");
   const descriptor = { mediaType, digest, size: bytes.byteLength };
   if (isIndexType(mediaType)) {

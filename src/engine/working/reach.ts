@@ -1,24 +1,32 @@
 /** How a verb reaches registries and other places of images. */
 import { NotImplemented } from "../../core/errors.ts";
-import type { Local } from "../local/local.ts";
-import { registriesOf } from "../local/registries.ts";
+import { openRegistries, type Registries } from "../../registry/client/index.ts";
+import { type Local, registryOptions } from "../local/local.ts";
 import type { CopyPlaces } from "../transports/copy.ts";
 import type { Reach } from "../working.ts";
 
 /** The same instance, for which some registries need no certificate. */
 export function reaching(local: Local, { insecure = [] }: Reach): Local {
   if (insecure.length === 0) return local;
-  const { registryConfig } = local;
+  const { registryConfig: usual } = local;
+  const registryConfig = { ...usual, insecure: [...usual.insecure, ...insecure] };
+  let registries: Registries | undefined;
   // What the instance opens when it is first used stays unopened.
   return Object.create(local, {
-    registryConfig: { value: { ...registryConfig, insecure: [...registryConfig.insecure, ...insecure] } },
+    registryConfig: { value: registryConfig },
+    registries: {
+      get: () => {
+        registries ??= openRegistries(registryConfig, registryOptions);
+        return registries;
+      },
+    },
   });
 }
 
 export function transportsOf(local: Local, reach: Reach): CopyPlaces {
   const { report, signal } = reach;
   return {
-    registries: registriesOf(reaching(local, reach)),
+    registries: reaching(local, reach).registries,
     credentials: reach.credentials ?? (async () => undefined),
     local: { stores: local },
     openDaemon:

@@ -6,10 +6,13 @@ import type { IngestedBlob } from "../ingest.ts";
 import { detectFileCompression } from "../layers/compression.ts";
 import { type Descriptor, mediaTypes } from "../manifest.ts";
 
-/** A layer that the archive names by path alone: its descriptor is made from what the file is. */
-export function layerOfFile(file: IngestedBlob, diffId: DiffId): Layer {
+/**
+ * A layer that the archive names by path alone: its descriptor is made from what the file is.
+ * @param known its media type, where that need not be looked for
+ */
+export function layerOfFile(file: IngestedBlob, diffId: DiffId, known?: string): Layer {
   // Now: the store moves the file when it adopts it.
-  const mediaType = mediaTypeOf(file);
+  const mediaType = known ?? mediaTypeOf(file);
   return {
     diffId,
     descriptor: async () => ({ mediaType, digest: await file.digest, size: file.size }),

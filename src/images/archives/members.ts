@@ -4,8 +4,8 @@ import type { BlobWriter } from "../ingest.ts";
 import { isFileRange, RangeReader } from "../layers/byte-source.ts";
 import { decompress, detectFileCompression } from "../layers/compression.ts";
 import type { ByteSource, FileRange, TarEntry } from "../layers/tar-entry.ts";
-import { unexpectedEnd } from "../layers/tar-parser.ts";
 import { type IndexedEntry, indexTar, readTar } from "../layers/tar-reader.ts";
+import { unexpectedEnd } from "../layers/unexpected-end.ts";
 
 /** An image of 127 layers has some 260 entries; this is room for hundreds of such images in one archive. */
 const mostEntries = 100_000;

@@ -3,7 +3,7 @@ import type { Transform } from "node:stream";
 import { InvalidParameter, messageOf } from "../../core/errors.ts";
 import { chunksOf, isFileRange, RangeReader } from "./byte-source.ts";
 import type { ByteSource } from "./tar-entry.ts";
-import { unexpectedEnd } from "./tar-parser.ts";
+import { unexpectedEnd } from "./unexpected-end.ts";
 
 export type Compression = "none" | "gzip" | "zstd" | "bzip2" | "xz";
 

@@ -24,6 +24,7 @@ import {
   isZero,
   type RawHeader,
 } from "./tar-header.ts";
+import { unexpectedEnd } from "./unexpected-end.ts";
 
 export interface TarSink {
   /** @param offset where the entry's data begins in the archive, `storedSize` how much there is. */
@@ -51,10 +52,6 @@ const entryTypes: Record<string, TarEntryType> = {
   "5": "directory",
   "6": "fifo",
 };
-
-export function unexpectedEnd(): InvalidParameter {
-  return new InvalidParameter("unexpected EOF");
-}
 
 export class TarParser {
   readonly #sink: TarSink;

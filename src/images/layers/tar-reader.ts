@@ -2,7 +2,8 @@
 import { InvalidParameter } from "../../core/errors.ts";
 import { chunksOf, RangeReader } from "./byte-source.ts";
 import type { ByteSource, FileRange, TarEntry } from "./tar-entry.ts";
-import { TarParser, unexpectedEnd } from "./tar-parser.ts";
+import { TarParser } from "./tar-parser.ts";
+import { unexpectedEnd } from "./unexpected-end.ts";
 
 /** Where an entry's data lies in the uncompressed archive. */
 export interface IndexedEntry {

@@ -27,23 +27,44 @@ export function treeTar(root: string, options: TreeOptions = {}): AsyncGenerator
   return gather(writeLocalTar(atTime(treeMembers(root), options.mtime)), options);
 }
 
-/** Several trees in one tar, each below a directory of its own; at the top where that is empty. */
+export interface PlacedTree {
+  readonly root: string;
+  /** Below which it lies in the archive; empty for the top. */
+  readonly directory: string;
+  /** Files at its top besides its own, and in the place of those with their names. */
+  readonly besides?: readonly LocalMember[];
+}
+
+/** Several trees in one tar. */
 export function treesTar(
-  trees: readonly { readonly root: string; readonly directory: string }[],
+  trees: readonly PlacedTree[],
   options: TreeOptions = {},
 ): AsyncGenerator<Uint8Array> {
   function* members(): Generator<LocalMember> {
-    for (const { root, directory } of trees) {
-      if (directory === "") yield* treeMembers(root);
-      else yield* membersBelow(directory, root);
+    for (const { root, directory, besides = [] } of trees) {
+      const all = besides.length === 0 ? treeMembers(root) : membersWith(besides, root);
+      if (directory === "") yield* all;
+      else yield* membersBelow(directory, all);
     }
   }
   return gather(writeLocalTar(members()), options);
 }
 
-function* membersBelow(directory: string, root: string): Generator<LocalMember> {
+/** Each in its place among the names. */
+function* membersWith(besides: readonly LocalMember[], root: string): Generator<LocalMember> {
+  const waiting = besides.toSorted((left, right) => (left.entry.name < right.entry.name ? -1 : 1));
+  const names = new Set(besides.map(({ entry }) => entry.name));
+  for (const member of treeMembers(root, names)) {
+    const [top = ""] = member.entry.name.split("/", 1);
+    while (waiting[0] !== undefined && waiting[0].entry.name < top) yield* waiting.splice(0, 1);
+    yield member;
+  }
+  yield* waiting;
+}
+
+function* membersBelow(directory: string, members: Iterable<LocalMember>): Generator<LocalMember> {
   yield { entry: { name: `${directory}/`, type: "directory" } };
-  for (const member of treeMembers(root)) {
+  for (const member of members) {
     const { name, type, linkName } = member.entry;
     const moved = { ...member.entry, name: `${directory}/${name}` };
     // A hard link names another member of the archive; a symbolic one a path, wherever it leads.
@@ -52,9 +73,12 @@ function* membersBelow(directory: string, root: string): Generator<LocalMember> 
   }
 }
 
-function* treeMembers(root: string): Generator<LocalMember> {
+/** @param without names at its top that are left out */
+function* treeMembers(root: string, without: ReadonlySet<string> = new Set()): Generator<LocalMember> {
   const links = new HardLinks();
-  for (const node of walkTree(root)) {
+  const isIn = ({ path }: WalkedNode) => !without.has(path.split("/", 1)[0] ?? "");
+  for (const node of walkTree(root, { isEntered: isIn })) {
+    if (!isIn(node)) continue;
     const member = describeNode(node, links);
     if (member !== undefined) yield member;
   }

@@ -64,6 +64,11 @@ export class Directory {
     return this.#session(endpoint, auth).session;
   }
 
+  /** Fails silently: who asks the registry for something then is told, or looks for it once more. */
+  seek(domain: string): void {
+    this.#endpoint(domain).catch(() => undefined);
+  }
+
   forget(): void {
     this.#sites.clear();
     this.#endpoints.clear();

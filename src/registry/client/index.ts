@@ -43,6 +43,8 @@ export interface Registries {
     term: string,
     options?: { limit?: number; auth?: AuthConfig; signal?: AbortSignal },
   ): Promise<RegistrySearchItem[]>;
+  /** Begins to look for a registry. What comes of it is told to those who ask it for something. */
+  seek(domain: string): void;
   /** Forgets credentials and tokens. Idle connections end by themselves. */
   close(): void;
 }
@@ -63,6 +65,7 @@ export function openRegistries(config: RegistryConfig, options: RegistriesOption
       const session = await directory.searchSession(domain, auth);
       return await search(session, words, limit ?? defaultLimit, directory.patience, signal);
     },
+    seek: (domain) => directory.seek(domain),
     close: () => directory.forget(),
   };
 }

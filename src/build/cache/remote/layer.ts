@@ -1,5 +1,5 @@
 /** One layer of a cache elsewhere, on its way into the local one. */
-import { DavitError, hasErrno, InvalidParameter, LinuxError, messageOf } from "../../../core/errors.ts";
+import { hasErrno, InvalidParameter, LinuxError } from "../../../core/errors.ts";
 import { faultPoint } from "../../../core/fault.ts";
 import { type DiffId, randomId } from "../../../core/ids.ts";
 import type { IngestSession } from "../../../images/content.ts";
@@ -24,18 +24,8 @@ import {
   useResult,
 } from "../results.ts";
 import { lockStep } from "../step-lock.ts";
+import { CacheBroken } from "./broken.ts";
 import type { CacheRecord } from "./document.ts";
-
-/** A cache could not give what it has promised: the build goes on without it. */
-export class CacheBroken extends DavitError {
-  /** As the user has named it. */
-  readonly source: string;
-
-  constructor(source: string, cause: unknown) {
-    super("unavailable", `cache ${source}: ${messageOf(cause)}`, { cause });
-    this.source = source;
-  }
-}
 
 /** What layers of one cache are fetched with. */
 export interface FetchContext {
