@@ -18,10 +18,18 @@ export const RETURN = 0x06;
 /** How a conditional jump compares the accumulator with its constant; all without sign. */
 export type Comparison = typeof IF_EQUAL | typeof IF_GREATER | typeof IF_GREATER_OR_EQUAL | typeof IF_ANY_BIT;
 
-/** One instruction. The distances of a jump count from the instruction that follows it. */
+/** A jump to one of two places; their distances count from the instruction that follows it. */
+export interface Conditional {
+  code: Comparison;
+  constant: number;
+  whenTrue: number;
+  whenFalse: number;
+}
+
+/** One instruction. */
 export type Instruction =
   | { code: typeof LOAD | typeof AND | typeof JUMP | typeof RETURN; constant: number }
-  | { code: Comparison; constant: number; whenTrue: number; whenFalse: number };
+  | Conditional;
 
 /** struct seccomp_data: number, architecture, instruction pointer and six arguments. */
 const dataSize = 64;

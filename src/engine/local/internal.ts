@@ -2,6 +2,7 @@
 import { DavitError, InvalidParameter, messageOf } from "../../core/errors.ts";
 import { type ContainerId, isContainerId } from "../../core/ids.ts";
 import type { Instance } from "../../core/instance.ts";
+import { shortenFilters } from "../../runtime/config-file.ts";
 import { beginOperation, containerById, endOperation, updateContainer } from "../../state/containers.ts";
 import { openState } from "../../state/state.ts";
 import { type Local, makeLocal } from "./local.ts";
@@ -32,6 +33,7 @@ export async function runInternal(args: readonly string[], options: InternalOpti
     }
     case "tidy":
       await tidyAll(open());
+      await shortenFilters(options.instance);
       return 0;
     case "settle": {
       const { settleImages } = await import("../../build/output/store.ts");
@@ -54,9 +56,12 @@ function checkedId(text: string): ContainerId {
  * left are the files of a container that is gone.
  */
 async function afterExit(local: Local, id: ContainerId): Promise<number> {
-  using _ = await lockContainer(local, id);
-  await settleLocked(local, id);
-  await tidyAfter(local, id);
+  {
+    using _ = await lockContainer(local, id);
+    await settleLocked(local, id);
+    await tidyAfter(local, id);
+  }
+  await shortenFilters(local.instance);
   return 0;
 }
 
