@@ -31,12 +31,12 @@ export interface CgroupLayout {
 export function detectCgroups(): CgroupLayout {
   const controllers = new Map<string, string>();
   let unified: string | undefined;
-  // 36 35 98:0 /root /mount/point options - type source super-options
-  const groups = /^\S+ \S+ \S+ \S+ (\S+) .* - (cgroup2?) \S+ (\S+)$/gm;
-  for (const [, mountPoint = "", type, superOptions = ""] of readFileSync(
-    "/proc/self/mountinfo",
-    "utf8",
-  ).matchAll(groups)) {
+  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
+    // 36 35 98:0 /root /mount/point options - type source super-options
+    const separator = line.indexOf(" - cgroup");
+    if (separator < 0) continue;
+    const mountPoint = line.split(" ")[4] ?? "";
+    const [type, , superOptions = ""] = line.slice(separator + 3).split(" ");
     if (type === "cgroup2") {
       unified ??= mountPoint;
       continue;

@@ -3,7 +3,6 @@ import { Conflict } from "../../core/errors.ts";
 import { bundlePath, logPath } from "../../core/instance.ts";
 import type { AttachedStreams, OutputFrame } from "../../core/streams.ts";
 import { attach as connect } from "../../runtime/attach.ts";
-import { readLog } from "../../runtime/logs.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
 import type { AttachOptions } from "../engine.ts";
 import { containerEvent, type Local } from "./local.ts";
@@ -25,8 +24,7 @@ export async function attach(
   const live = await liveStreams(local, record, options);
   if (options.stream !== false) local.emit(containerEvent(record, "attach"));
   const wanted = { stdout: options.stdout === true, stderr: options.stderr === true };
-  const logged =
-    options.logs === true ? generate(readLog(logPath(local.instance, record.id), wanted)) : undefined;
+  const logged = options.logs === true ? loggedSoFar(logPath(local.instance, record.id), wanted) : undefined;
   return {
     output: concatenate(logged, select(live.output, wanted)),
     write: (data) => live.write(data),
@@ -82,8 +80,13 @@ function waitForStart(local: Local, record: ContainerRecord): AttachedStreams {
   };
 }
 
-async function* generate(frames: AsyncIterable<OutputFrame>): AsyncGenerator<OutputFrame> {
-  yield* frames;
+/** What reads logs is loaded for those who ask for them. */
+async function* loggedSoFar(
+  path: string,
+  wanted: { stdout: boolean; stderr: boolean },
+): AsyncGenerator<OutputFrame> {
+  const { readLog } = await import("../../runtime/logs.ts");
+  yield* readLog(path, wanted);
 }
 
 async function* select(

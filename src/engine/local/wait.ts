@@ -29,23 +29,30 @@ export async function wait(
   if (condition === "not-running" && (record === undefined || liveState(record) === undefined)) {
     return { result: Promise.resolve({ StatusCode: record?.exitCode ?? 0 }) };
   }
-  const bell = watchDirectories([bellDirectory(local.instance)], signal);
-  return { result: followToEnd(local, id, { condition, seen, bell, signal }) };
+  const isLive = record !== undefined && liveState(record) !== undefined;
+  return { result: followToEnd(local, id, { condition, seen, isLive, signal }) };
 }
 
 interface Watch {
   condition: WaitCondition;
   /** Number of the last event before the wait. */
   seen: number;
-  bell: Doorbell;
+  /** It runs already. */
+  isLive: boolean;
   signal: AbortSignal | undefined;
 }
+
+/** Milliseconds, less than any start takes. */
+const headStart = 12;
 
 /** Longest time between two looks, in milliseconds, should a bell go unheard. */
 const patience = 1000;
 
 async function followToEnd(local: Local, id: ContainerId, watch: Watch): Promise<ContainerWaitResponse> {
-  using bell = watch.bell;
+  // Whoever waits for what does not run yet is about to start it: that is not to be held up, and the log keeps all.
+  if (!watch.isLive) await Bun.sleep(headStart);
+  watch.signal?.throwIfAborted();
+  using bell = watchDirectories([bellDirectory(local.instance)], watch.signal);
   let seen = watch.seen;
   let exitCode: number | undefined;
   for (;;) {
