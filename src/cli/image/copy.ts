@@ -1,7 +1,7 @@
 import { tmpdir } from "node:os";
 import type { Engine, ProgressMessage } from "../../engine/engine.ts";
 import type { CopyPlaces, CopyRequest } from "../../engine/transports/copy.ts";
-import { openAccess } from "../account/registries.ts";
+import { type AccessOptions, openAccess } from "../account/registries.ts";
 import { type Command, CommandError, exactly, type Invocation } from "../command.ts";
 import { plainly } from "../failures.ts";
 import { normalPlatform, platformFlag } from "../options/platform.ts";
@@ -56,7 +56,9 @@ Places:
         ...(format.value === "oci" || format.value === "docker" ? { format: format.value } : {}),
       };
       const display = quiet.value ? quietDisplay : progressDisplay(io, io.stdout);
-      const digest = await plainly(() => copyShown(invocation, request, insecure.value, display));
+      const digest = await plainly(() =>
+        copyShown(invocation, request, { insecure: insecure.value }, display),
+      );
       if (quiet.value) await io.stdout.write(`${digest}\n`);
       return 0;
     };
@@ -67,11 +69,11 @@ Places:
 export async function copyShown(
   invocation: Invocation,
   request: CopyRequest,
-  insecure: readonly string[],
+  options: AccessOptions,
   display: ProgressDisplay,
 ): Promise<string> {
   const { copyImage } = await import("../../engine/transports/copy.ts");
-  using access = await openAccess(invocation, insecure);
+  using access = await openAccess(invocation, options);
   let shown: Promise<void> = Promise.resolve();
   const report = (message: ProgressMessage): void => {
     const isLayer = message.id !== undefined && message.id !== "";

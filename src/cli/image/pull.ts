@@ -28,12 +28,13 @@ export const pull: Command = {
       const name = chooseTag(given, all.value);
       if (!quiet.value) await io.stdout.write(aboutTag(given, name));
       const wanted = platform.value || io.env.DOCKER_DEFAULT_PLATFORM;
+      const opening = engine({ registry: name.domain });
       const options: PullOptions = {
         all: all.value,
         ...(wanted ? { platform: wanted } : {}),
         ...(await authOption(invocation, canonicalForm(name))),
       };
-      const { images } = await engine({ registry: name.domain });
+      const { images } = await opening;
       const display = quiet.value ? quietDisplay : progressDisplay(io, io.stdout);
       await showAll(display, images.pull(canonicalForm(name), options));
       await io.stdout.write(`${canonicalForm(name)}\n`);

@@ -35,12 +35,13 @@ Image index won't be pushed, meaning that other manifests, including attestation
       const name = chooseTag(given, all.value);
       if (name.digest !== undefined) throw new CommandError("cannot push a digest reference");
       const wanted = normalPlatform(platform.value, `Invalid platform ${platform.value}`);
+      const opening = engine({ registry: name.domain });
       const options: PushOptions = {
         all: all.value,
         ...(wanted === undefined ? {} : { platform: wanted }),
         ...(await authOption(invocation, canonicalForm(name))),
       };
-      const { images } = await engine({ registry: name.domain });
+      const { images } = await opening;
       const messages = images.push(canonicalForm(name), options);
       if (wanted !== undefined) await printNote(io, io.stdout, platformNote);
       if (!quiet.value) await io.stdout.write(aboutTag(given, name));

@@ -32,7 +32,8 @@ export interface LocalEngineOptions {
 /** Opens the instance, making it on first use, and repairs what a crash may have left. */
 export async function openLocalEngine(options: LocalEngineOptions): Promise<Engine> {
   const cgroups = options.startsProcess === true ? cgroupsToMoveIn() : undefined;
-  const registries = options.registry === undefined ? undefined : seekRegistry(options, options.registry);
+  const registries =
+    options.registry === undefined ? undefined : await seekRegistry(options, options.registry);
   const state = openState(options.instance);
   const local = makeLocal({ ...options, state, cgroups, registries });
   await repair(local);
@@ -61,12 +62,14 @@ function cgroupsToMoveIn(): CgroupLayout {
   return layout;
 }
 
-function seekRegistry({ registryConfig }: LocalEngineOptions, domain: string): Registries {
+async function seekRegistry({ registryConfig }: LocalEngineOptions, domain: string): Promise<Registries> {
   const {
     openRegistries,
   }: typeof import("../../registry/client/index.ts") = require("../../registry/client/index.ts");
   const registries = openRegistries(registryConfig?.() ?? plainRegistries, registryOptions);
   registries.seek(domain);
+  // The request is under way before the database keeps this thread busy.
+  await Bun.sleep(0);
   return registries;
 }
 
