@@ -102,9 +102,8 @@ interface Request {
 
 async function pullName(request: Request): Promise<Pulled> {
   const { local, repository, name, report, signal } = request;
-  const platform = request.platform ?? detectHostPlatform();
   const remote = await remoteImage(repository, local.content, name, {
-    platform,
+    platform: () => request.platform ?? detectHostPlatform(),
     isKnown: imageByName(local.state, name) !== undefined,
     found: () => report({ status: `Pulling from ${name.path}`, id: labelOf(name) }),
     signal,
