@@ -6,7 +6,7 @@
 import { DavitError, hasErrno, messageOf, StartFailure } from "../core/errors.ts";
 import { join, resolve } from "../core/paths.ts";
 import type { Engine } from "../engine/engine.ts";
-import { type Command, CommandError, Diverted, type Invocation } from "./command.ts";
+import { type Command, CommandError, Diverted, type Invocation, type RegistryPlan } from "./command.ts";
 import { type FoundCommand, findCommand } from "./commands.ts";
 import { FlagSet } from "./flags/flag-set.ts";
 import { FlagError, parseFlags } from "./flags/parse.ts";
@@ -21,8 +21,7 @@ export interface EngineChoice {
   storageDriver: string | undefined;
   /** A process in a container will start. */
   startsProcess: boolean;
-  /** The domain of a registry that will be asked. */
-  registry?: string;
+  registry?: RegistryPlan;
 }
 
 export interface CliOptions {

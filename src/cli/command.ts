@@ -30,9 +30,15 @@ export interface Invocation {
   readonly configDirectory: string;
   /**
    * Opened on first use, closed by the caller of the command.
-   * @param plan.registry the domain of a registry that will be asked: it is looked for while the engine is opened
+   * @param plan.registry will be asked: it is looked for while the engine is opened
    */
-  engine(plan?: { registry?: string }): Promise<Engine>;
+  engine(plan?: { registry?: RegistryPlan }): Promise<Engine>;
+}
+
+/** A registry that will be asked, and perhaps for what tag of which repository at first. */
+export interface RegistryPlan {
+  domain: string;
+  first?: { path: string; tag: string };
 }
 
 /** What a command does; resolves to the exit status. */

@@ -27,7 +27,7 @@ export interface ResolvedImage {
 const deepestIndex = 4;
 
 /**
- * Finds the manifest of `platform`. An index may hold others, at most 4 deep; among the fitting entries of an index
+ * Finds the manifest of `platform`, which is asked for where there is a choice only. An index may hold others, at most 4 deep; among the fitting entries of an index
  * the best variant wins, then the first.
  * @throws NotFound `no matching manifest for linux/s390x in the manifest list entries`; InvalidParameter for schema 1
  *   and media types that are no image, circular and too deep indexes; what `Repository.manifest` throws.
@@ -35,7 +35,7 @@ const deepestIndex = 4;
 export async function resolveImage(
   repository: Pick<Repository, "manifest">,
   tagOrDigest: string,
-  platform: Platform,
+  platform: () => Platform,
   signal?: AbortSignal,
 ): Promise<ResolvedImage> {
   const first = await repository.manifest(tagOrDigest, signal);
@@ -45,7 +45,7 @@ export async function resolveImage(
   for (let depth = 1; isIndexType(document.mediaType); depth += 1) {
     if (depth > deepestIndex)
       throw new InvalidParameter(`index ${first.digest}: indexes are nested too deeply`);
-    const chosen = choose(parseIndex(document.bytes, `index ${document.digest}`).manifests, platform);
+    const chosen = choose(parseIndex(document.bytes, `index ${document.digest}`).manifests, platform());
     if (seen.has(chosen.digest)) throw new InvalidParameter(`index ${first.digest} contains itself`);
     seen.add(chosen.digest);
     document = await nested(repository, chosen, signal);

@@ -28,7 +28,12 @@ export function registrySource(
   return {
     async *images() {
       const name = withDefaultTag(reference);
-      const { manifest } = await resolveImage(repository, name.digest ?? name.tag ?? "", platform, signal);
+      const { manifest } = await resolveImage(
+        repository,
+        name.digest ?? name.tag ?? "",
+        () => platform,
+        signal,
+      );
       yield { image: await registryImage(repository, manifest, signal), names: [name], parent: undefined };
     },
   };

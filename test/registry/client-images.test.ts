@@ -97,17 +97,19 @@ describe("a name", () => {
     const repository = repositoryAt(registry);
     const chosen = async (architecture: string, variant?: string) => {
       const wanted = { os: "linux", architecture, ...(variant === undefined ? {} : { variant }) };
-      return (await resolveImage(repository, "many", wanted)).manifest.digest;
+      return (await resolveImage(repository, "many", () => wanted)).manifest.digest;
     };
     expect<unknown>(await chosen("amd64")).toBe(plain?.digest);
     expect<unknown>(await chosen("arm64")).toBe(arm64?.digest);
     expect<unknown>(await chosen("arm", "v7")).toBe(v7?.digest);
     expect<unknown>(await chosen("arm", "v6")).toBe(v6?.digest);
-    const resolved = await resolveImage(repository, "many", amd64);
+    const resolved = await resolveImage(repository, "many", () => amd64);
     expect(resolved.descriptor).toEqual(index);
     expect(resolved.index?.digest).toBe(index.digest);
     expect(resolved.platform).toEqual(amd64);
-    const failure = await failureOf(resolveImage(repository, "many", { os: "linux", architecture: "s390x" }));
+    const failure = await failureOf(
+      resolveImage(repository, "many", () => ({ os: "linux", architecture: "s390x" })),
+    );
     expect(failure).toBeInstanceOf(NotFound);
     expect(failure.message).toBe("no matching manifest for linux/s390x in the manifest list entries");
   });
@@ -120,9 +122,9 @@ describe("a name", () => {
     await using registry = onShelf(shelf);
     const repository = repositoryAt(registry);
     for (const tag of ["depth1", "depth4"]) {
-      expect((await resolveImage(repository, tag, amd64)).manifest.digest).toBe(image.digest);
+      expect((await resolveImage(repository, tag, () => amd64)).manifest.digest).toBe(image.digest);
     }
-    expect((await failureOf(resolveImage(repository, "depth5", amd64))).message).toContain(
+    expect((await failureOf(resolveImage(repository, "depth5", () => amd64))).message).toContain(
       "nested too deeply",
     );
 
@@ -131,7 +133,7 @@ describe("a name", () => {
     await using liar = serve(() =>
       json({ schemaVersion: 2, manifests: [circle] }, { type: mediaTypes.index }),
     );
-    expect((await failureOf(resolveImage(repositoryAt(liar), "x", amd64))).message).toContain(
+    expect((await failureOf(resolveImage(repositoryAt(liar), "x", () => amd64))).message).toContain(
       "manifest verification failed",
     );
   });
@@ -148,7 +150,8 @@ describe("a name", () => {
     shelf.index([], "empty");
     await using registry = onShelf(shelf);
     const repository = repositoryAt(registry);
-    const failure = async (tag: string) => (await failureOf(resolveImage(repository, tag, amd64))).message;
+    const failure = async (tag: string) =>
+      (await failureOf(resolveImage(repository, tag, () => amd64))).message;
     expect(await failure("crowd")).toContain("has more than 10000 items");
     expect(await failure("liar")).toContain(`its index says ${image.size + 1}`);
     expect(await failure("negative")).toContain("is not a size");
@@ -162,15 +165,15 @@ describe("a name", () => {
         { type: "application/vnd.docker.distribution.manifest.v1+prettyjws" },
       ),
     );
-    expect((await failureOf(resolveImage(repositoryAt(old), "x", amd64))).message).toContain(
+    expect((await failureOf(resolveImage(repositoryAt(old), "x", () => amd64))).message).toContain(
       "manifest schema version 1",
     );
     await using foreign = serve(() => json({ schemaVersion: 2 }, { type: "application/vnd.example+json" }));
-    expect((await failureOf(resolveImage(repositoryAt(foreign), "x", amd64))).message).toBe(
+    expect((await failureOf(resolveImage(repositoryAt(foreign), "x", () => amd64))).message).toBe(
       "unsupported manifest format: application/vnd.example+json",
     );
     await using garbage = serve(() => new Response("<html>"));
-    expect((await failureOf(resolveImage(repositoryAt(garbage), "x", amd64))).message).toContain(
+    expect((await failureOf(resolveImage(repositoryAt(garbage), "x", () => amd64))).message).toContain(
       "is not valid JSON",
     );
   });

@@ -10,10 +10,18 @@ export interface RegistryAccess extends Disposable {
   credentials: CredentialSource;
 }
 
-/** @param insecure hosts that may be spoken to in the clear, besides those of the configuration */
+export interface AccessOptions {
+  /** Hosts that may be spoken to in the clear, besides those of the configuration. */
+  readonly insecure?: readonly string[];
+  /** A directory of certificates, in the place of those of the configuration. */
+  readonly certificates?: string;
+  /** In the place of the user's own. */
+  readonly credentials?: CredentialSource;
+}
+
 export async function openAccess(
   invocation: Pick<Invocation, "io" | "program" | "configDirectory">,
-  insecure: readonly string[] = [],
+  { insecure = [], certificates, credentials: given }: AccessOptions = {},
 ): Promise<RegistryAccess> {
   const { io, program } = invocation;
   const [{ openRegistries }, { configFilesOf, readRegistryConfig }, { version }] = await Promise.all([
@@ -23,13 +31,17 @@ export async function openAccess(
   ]);
   const config = readRegistryConfig({ files: configFilesOf(io.env), environment: io.env });
   const registries = openRegistries(
-    { ...config, insecure: [...config.insecure, ...insecure] },
+    {
+      ...config,
+      insecure: [...config.insecure, ...insecure],
+      ...(certificates === undefined ? {} : { certificates }),
+    },
     { userAgent: `${program}/${version}` },
   );
   const credentials = await userCredentials(invocation);
   return {
     registries,
-    credentials: (registry) => credentials.get(registry),
+    credentials: given ?? ((registry) => credentials.get(registry)),
     [Symbol.dispose]: () => registries.close(),
   };
 }

@@ -109,6 +109,12 @@ const push: CommandEntry = {
   load: async () => (await import("../working/push.ts")).push,
 };
 
+const unshare: CommandEntry = {
+  name: "unshare",
+  summary: "Run a command as it would run in a user namespace of Buildah's",
+  load: async () => (await import("../working/unshare.ts")).unshare,
+};
+
 export const buildah: CommandGroup = {
   name: "buildah",
   summary: "Build images in working containers, with Buildah's commands",
@@ -134,6 +140,7 @@ export const buildah: CommandGroup = {
     run,
     tag,
     unmount,
+    unshare,
     version,
   ],
 };

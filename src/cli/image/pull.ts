@@ -28,7 +28,9 @@ export const pull: Command = {
       const name = chooseTag(given, all.value);
       if (!quiet.value) await io.stdout.write(aboutTag(given, name));
       const wanted = platform.value || io.env.DOCKER_DEFAULT_PLATFORM;
-      const opening = engine({ registry: name.domain });
+      const { domain, path, tag, digest } = name;
+      const asksTag = tag !== undefined && digest === undefined;
+      const opening = engine({ registry: { domain, ...(asksTag ? { first: { path, tag } } : {}) } });
       const options: PullOptions = {
         all: all.value,
         ...(wanted ? { platform: wanted } : {}),

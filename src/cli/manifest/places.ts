@@ -29,7 +29,7 @@ export async function withPlaces<Result>(
   work: (lists: ManifestLists, places: ManifestListPlaces) => Promise<Result>,
 ): Promise<Result> {
   return await plainly(async () => {
-    using access = await openAccess(invocation, insecure.flatMap(hostOf));
+    using access = await openAccess(invocation, { insecure: insecure.flatMap(hostOf) });
     const { registries, credentials } = access;
     const places = { directory: listDirectory(invocation), registries, credentials };
     return await work(await manifestLists(), places);

@@ -69,7 +69,7 @@ function declare(flags: FlagSet) {
     initial: true,
     hidden: true,
   });
-  unsupported(flags, ["manifest", "cw", "sbom"]);
+  unsupported(flags, ["cw", "sbom"]);
   return {
     format: flags.string("format", "Format of the image manifest and metadata", {
       short: "f",
@@ -77,6 +77,7 @@ function declare(flags: FlagSet) {
     }),
     identityLabel: flags.bool("identity-label", "Add a label that names the builder"),
     iidfile: flags.string("iidfile", "Write the image ID to the file"),
+    manifest: flags.string("manifest", "Add the image to the manifest list, which is made if there is none"),
     omitHistory: flags.bool("omit-history", "Omit build history information from the built image"),
     quiet: flags.bool("quiet", "Don't output progress information when writing images", { short: "q" }),
     rm: flags.bool("rm", "Remove the container and its content after committing it to an image"),
@@ -107,6 +108,7 @@ function requestOf(
     omitHistory: options.omitHistory.value,
     unsetEnvironment: options.unsetenv.value.flatMap(splitCsv),
     labels: options.identityLabel.value ? { "io.davit.version": version } : {},
+    ...(options.manifest.value === "" ? {} : { list: options.manifest.value }),
     remove: options.rm.value,
   };
 }

@@ -5,7 +5,7 @@ import { normalPlatform, platformFlag } from "../options/platform.ts";
 import { namedReference } from "../options/references.ts";
 import { progressDisplay, quietDisplay, showAll } from "../progress/display.ts";
 import { asBuildah, failure } from "./failures.ts";
-import { accepted, isElsewhere, reachFlags } from "./flags.ts";
+import { accepted, isElsewhere, needsAccess, reachFlags, withoutTransport } from "./flags.ts";
 
 export const pull: Command = {
   synopsis: "[OPTIONS] IMAGE",
@@ -25,18 +25,18 @@ export const pull: Command = {
       if (image === undefined) throw failure("an image name must be specified");
       if (more.length > 0) throw failure("too many arguments specified");
       if (isElsewhere(image)) throw failure(`${image}: 'davit image copy ${image} NAME' brings it here`);
-      const reference = withDefaultTag(namedReference(image.replace(/^docker:\/\//, "")));
+      const reference = withDefaultTag(namedReference(withoutTransport(image)));
       const name = canonicalForm(reference);
       const wanted = normalPlatform(platform.value);
       const choice = wanted === undefined ? {} : { platform: wanted };
-      const { credentials, insecure = [] } = reach(invocation, image);
+      const { credentials, ...access } = reach(invocation, image);
       const { images } = await engine();
       const display = quiet.value ? quietDisplay : progressDisplay(io, io.stderr);
-      if (insecure.length > 0) {
+      if (needsAccess(access)) {
         await copyShown(
           invocation,
           { from: `docker://${name}`, to: `davit:${name}`, ...choice },
-          insecure,
+          { ...access, ...(credentials === undefined ? {} : { credentials }) },
           display,
         );
       } else {

@@ -10,7 +10,7 @@ import { copyShown } from "../image/copy.ts";
 import { namedReference } from "../options/references.ts";
 import { type ProgressDisplay, progressDisplay, quietDisplay, showAll } from "../progress/display.ts";
 import { asBuildah, failure } from "./failures.ts";
-import { accepted, isElsewhere, reachFlags } from "./flags.ts";
+import { accepted, isElsewhere, needsAccess, reachFlags, withoutTransport } from "./flags.ts";
 
 export const push: Command = {
   synopsis: "[OPTIONS] IMAGE [DESTINATION]",
@@ -36,12 +36,12 @@ export const push: Command = {
       if (image === undefined) throw failure("at least a source image ID must be specified");
       if (more.length > 0) throw failure("too many arguments specified");
       const display = quiet.value ? quietDisplay : progressDisplay(io, io.stderr);
-      const target = destination === "" ? image : destination.replace(/^docker:\/\//, "");
-      const { credentials, insecure = [] } = reach(invocation, target);
+      const target = destination === "" ? image : withoutTransport(destination);
+      const { credentials, ...access } = reach(invocation, target);
       const isPlace = isElsewhere(target);
       // What speaks in the clear, or without a certificate, only the copy is told of.
       const digest =
-        isPlace || insecure.length > 0
+        isPlace || needsAccess(access)
           ? await copyShown(
               invocation,
               {
@@ -49,7 +49,7 @@ export const push: Command = {
                 to: isPlace ? target : `docker://${target}`,
                 ...formatOf(format.value),
               },
-              insecure,
+              { ...access, ...(credentials === undefined ? {} : { credentials }) },
               display,
             )
           : await toRegistry(invocation, { image, target, credentials }, display);

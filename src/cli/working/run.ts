@@ -121,8 +121,7 @@ function absolute({ cwd }: Io, volume: string): string {
   return source === "" || isAbsolute(source) ? volume : resolve(cwd, source) + volume.slice(source.length);
 }
 
-/** @throws CommandError where a terminal is asked for and there is none */
-function streamsOf({ stdin, stdout }: Io, asked: boolean | undefined): "ours" | "terminal" {
-  if (asked === true && !stdin.isTerminal) throw failure("the input device is not a TTY");
+function streamsOf({ stdin, stdout }: Io, asked: boolean | undefined): "ours" | "terminal" | "made-terminal" {
+  if (asked === true && !stdin.isTerminal) return "made-terminal";
   return (asked ?? (stdin.isTerminal && stdout.isTerminal)) ? "terminal" : "ours";
 }

@@ -3,7 +3,7 @@
  * in the instance's records (src/state) and in nothing else, so that any number of processes may work side by side.
  */
 import type { Instance } from "../../core/instance.ts";
-import type { Registries, RegistryConfig } from "../../registry/client/index.ts";
+import type { FirstQuestion, Registries, RegistryConfig } from "../../registry/client/index.ts";
 import type { CgroupLayout } from "../../runtime/cgroups.ts";
 import { openState } from "../../state/state.ts";
 import type { Builds } from "../build.ts";
@@ -23,8 +23,8 @@ export interface LocalEngineOptions {
   storageDriver?: string;
   /** A process in a container will start: the kernel is told before the database is opened. */
   startsProcess?: boolean;
-  /** The domain of a registry that will be asked: it is looked for while the database is opened. */
-  registry?: string;
+  /** A registry that will be asked, and for what first: it is looked for while the database is opened. */
+  registry?: { domain: string; first?: FirstQuestion };
   /** Mirrors, insecure registries, certificates and proxies; read when a registry is first asked. */
   registryConfig?: () => RegistryConfig;
 }
@@ -62,12 +62,15 @@ function cgroupsToMoveIn(): CgroupLayout {
   return layout;
 }
 
-async function seekRegistry({ registryConfig }: LocalEngineOptions, domain: string): Promise<Registries> {
+async function seekRegistry(
+  { registryConfig }: LocalEngineOptions,
+  { domain, first }: { domain: string; first?: FirstQuestion },
+): Promise<Registries> {
   const {
     openRegistries,
   }: typeof import("../../registry/client/index.ts") = require("../../registry/client/index.ts");
   const registries = openRegistries(registryConfig?.() ?? plainRegistries, registryOptions);
-  registries.seek(domain);
+  registries.seek(domain, first);
   // The request is under way before the database keeps this thread busy.
   await Bun.sleep(0);
   return registries;

@@ -24,7 +24,7 @@ export interface RemoteImage {
 /**
  * Follows a name to the image of one platform. The name is resolved once: everything after it is asked for by digest,
  * so that a tag that moves meanwhile mixes nothing.
- * @param options.platform is called while the registry is asked.
+ * @param options.platform is called where there is a choice: to find out what this machine's CPU can takes a while.
  * @param options.isKnown the name leads somewhere here already: then it is only looked whether that has changed.
  * @param options.found is called when it is known what the name leads to, before a platform of it is chosen.
  */
@@ -34,17 +34,12 @@ export async function remoteImage(
   reference: Reference,
   options: { platform: () => Platform; isKnown: boolean; found: () => void; signal: AbortSignal },
 ): Promise<RemoteImage> {
-  const { isKnown, found, signal } = options;
+  const { platform, isKnown, found, signal } = options;
   const documents = new Map<Digest, RemoteDocument>();
   const cached = withKnownDocuments(repository, content, documents);
   const { digest, tag } = withDefaultTag(reference);
   const name = digest ?? tag ?? "";
-  const looksFirst = isKnown && digest === undefined;
-  // To find out what this machine's CPU can takes as long as the answer.
-  const [start, platform] = await Promise.all([
-    looksFirst ? repository.resolve(name, signal).then((resolved) => resolved.digest) : name,
-    Bun.sleep(0).then(options.platform),
-  ]);
+  const start = isKnown && digest === undefined ? (await repository.resolve(name, signal)).digest : name;
   const root = await cached.manifest(start, signal);
   found();
   const resolved = await resolveImage(cached, root.digest, platform, signal);

@@ -6,9 +6,10 @@ import { Trust } from "./certificates.ts";
 import { type Endpoint, endpointsOf, type InsecureCheck, insecureCheck, mirrorsOf } from "./endpoints.ts";
 import { connectionFailure, isUnreachable, type RequestFailure } from "./failures.ts";
 import { Http } from "./http.ts";
-import type { RegistriesOptions, RegistryConfig } from "./index.ts";
+import type { FirstQuestion, RegistriesOptions, RegistryConfig } from "./index.ts";
+import { acceptedManifests } from "./manifest-type.ts";
 import { type Patience, usualPatience } from "./patience.ts";
-import { Session } from "./session.ts";
+import { type EarlyAnswer, Session } from "./session.ts";
 import { Site } from "./site.ts";
 import { typed } from "./translate.ts";
 
@@ -25,6 +26,8 @@ export class Directory {
   readonly #isInsecure: InsecureCheck;
   readonly #endpoints = new Memory<Promise<Endpoint>>();
   readonly #sites = new Memory<Site>();
+  #first: (FirstQuestion & { domain: string }) | undefined;
+  #early: EarlyAnswer | undefined;
 
   constructor(config: RegistryConfig, { userAgent, patience }: RegistriesOptions) {
     this.#config = config;
@@ -65,7 +68,8 @@ export class Directory {
   }
 
   /** Fails silently: who asks the registry for something then is told, or looks for it once more. */
-  seek(domain: string): void {
+  seek(domain: string, first?: FirstQuestion): void {
+    this.#first = first === undefined ? undefined : { domain, ...first };
     this.#endpoint(domain).catch(() => undefined);
   }
 
@@ -82,7 +86,9 @@ export class Directory {
     const http = this.#http;
     const isInsecure = this.#isInsecure;
     const authorizer = new Authorizer({ http, registry: endpoint.base, auth, isInsecure, offline });
-    return { session: new Session({ endpoint, http, authorizer, isInsecure }), authorizer };
+    const early = this.#early;
+    this.#early = undefined;
+    return { session: new Session({ endpoint, http, authorizer, isInsecure, early }), authorizer };
   }
 
   /** Found once a command; a failure is not remembered. */
@@ -105,6 +111,7 @@ export class Directory {
       const url = new URL("v2/", endpoint.base);
       const limit = endpoint === endpoints.at(-1) ? undefined : AbortSignal.timeout(longestProbe);
       try {
+        if (await this.#askFirst(domain, endpoint, limit)) return endpoint;
         const answer = await this.#http.send(
           { method: "GET", url, headers: {}, signal: limit },
           endpoint.verify,
@@ -116,6 +123,21 @@ export class Directory {
       }
     }
     throw failure === undefined ? new Error(`no address for ${domain}`) : typed(failure);
+  }
+
+  /** True when there is a registry, which has answered what will be asked first. */
+  async #askFirst(domain: string, endpoint: Endpoint, signal: AbortSignal | undefined): Promise<boolean> {
+    const first = this.#first;
+    if (first?.domain !== domain) return false;
+    this.#first = undefined;
+    const url = new URL(`v2/${first.path}/manifests/${first.tag}`, endpoint.base);
+    const request = { method: "HEAD", url, headers: { Accept: acceptedManifests }, signal } as const;
+    const answer = await this.#http.send(request, endpoint.verify);
+    await answer.discard();
+    // Said by a server that expects TLS, but perhaps by a registry too: `/v2/` tells.
+    if (answer.status === 400) return false;
+    this.#early = { url, accept: acceptedManifests, answer };
+    return true;
   }
 }
 

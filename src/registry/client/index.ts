@@ -20,6 +20,8 @@ export interface RegistryConfig {
   insecure: readonly string[];
   /** Directories with `<host[:port]>/{*.crt,*.cert,*.key}`: /etc/davit/certs.d, /etc/docker/certs.d. */
   certificateDirectories: readonly string[];
+  /** A directory with `*.crt`, `*.cert` and `*.key` for every registry, in the place of those directories. */
+  certificates?: string;
   /** HTTP_PROXY, HTTPS_PROXY and NO_PROXY in either case, as the environment has them. */
   proxies: { http?: string; https?: string; no?: string };
   /** SSL_CERT_FILE: a bundle of certificates trusted in place of the built-in ones. */
@@ -44,9 +46,15 @@ export interface Registries {
     options?: { limit?: number; auth?: AuthConfig; signal?: AbortSignal },
   ): Promise<RegistrySearchItem[]>;
   /** Begins to look for a registry. What comes of it is told to those who ask it for something. */
-  seek(domain: string): void;
+  seek(domain: string, first?: FirstQuestion): void;
   /** Forgets credentials and tokens. Idle connections end by themselves. */
   close(): void;
+}
+
+/** What will be asked first: where a registry has to be looked for, that is asked in place of `/v2/`. */
+export interface FirstQuestion {
+  path: string;
+  tag: string;
 }
 
 /** Opens no connection yet. */
@@ -65,7 +73,7 @@ export function openRegistries(config: RegistryConfig, options: RegistriesOption
       const session = await directory.searchSession(domain, auth);
       return await search(session, words, limit ?? defaultLimit, directory.patience, signal);
     },
-    seek: (domain) => directory.seek(domain),
+    seek: (domain, first) => directory.seek(domain, first),
     close: () => directory.forget(),
   };
 }

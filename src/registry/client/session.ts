@@ -28,6 +28,13 @@ export interface SessionAnswer extends HttpAnswer {
   readonly url: URL;
 }
 
+/** To a HEAD that was sent without credentials. */
+export interface EarlyAnswer {
+  readonly url: URL;
+  readonly accept: string;
+  readonly answer: HttpAnswer;
+}
+
 const mostRedirects = 10;
 
 export class Session {
@@ -37,8 +44,17 @@ export class Session {
   readonly #isInsecure: InsecureCheck;
   /** The registry has answered once. */
   #isKnown = false;
+  /** What it has answered to a question that is about to be asked. */
+  #early: EarlyAnswer | undefined;
 
-  constructor(parts: { endpoint: Endpoint; http: Http; authorizer: Authorizer; isInsecure: InsecureCheck }) {
+  constructor(parts: {
+    endpoint: Endpoint;
+    http: Http;
+    authorizer: Authorizer;
+    isInsecure: InsecureCheck;
+    early?: EarlyAnswer | undefined;
+  }) {
+    this.#early = parts.early;
     this.endpoint = parts.endpoint;
     this.#http = parts.http;
     this.#authorizer = parts.authorizer;
@@ -122,6 +138,12 @@ export class Session {
 
   /** A registry that was there a moment ago may be back in a moment; one that never was is a wrong name. */
   async #send(request: HttpRequest, verify: boolean): Promise<HttpAnswer> {
+    const early = this.#early;
+    if (early !== undefined && isAnswered(request, early)) {
+      this.#early = undefined;
+      this.#isKnown = true;
+      return early.answer;
+    }
     try {
       const answer = await this.#http.send(request, verify);
       this.#isKnown = true;
@@ -131,6 +153,11 @@ export class Session {
       throw isWrongName ? reworded(error, { isPassing: false }) : error;
     }
   }
+}
+
+function isAnswered({ method, url, headers, body }: HttpRequest, early: EarlyAnswer): boolean {
+  const isSame = method === "HEAD" && body === undefined && url.href === early.url.href;
+  return isSame && headers.Authorization === undefined && headers.Accept === early.accept;
 }
 
 function redirectOf(answer: HttpAnswer): string | undefined {
