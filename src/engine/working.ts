@@ -30,6 +30,8 @@ export interface Reach {
   readonly credentials?: CredentialSource;
   /** Registries that are not asked for a certificate. */
   readonly insecure?: readonly string[];
+  /** A directory with certificates for all registries, in the place of those of the configuration. */
+  readonly certificates?: string;
   readonly openDaemon?: () => Promise<Engine>;
   readonly report?: (message: ProgressMessage) => void;
   readonly signal?: AbortSignal;
@@ -111,8 +113,15 @@ export interface WorkingRunRequest {
   /** Name or path. */
   readonly runtime?: string;
   readonly addHistory?: boolean;
-  /** `ours`: the program has this process's own standard streams. */
-  readonly streams: "ours" | "terminal" | ((stream: "stdout" | "stderr", data: Uint8Array) => void);
+  /**
+   * `ours`: the program has this process's own standard streams; `terminal`: by way of a terminal, as our input is one;
+   * `made-terminal`: by way of one that is made for it.
+   */
+  readonly streams:
+    | "ours"
+    | "terminal"
+    | "made-terminal"
+    | ((stream: "stdout" | "stderr", data: Uint8Array) => void);
 }
 
 export interface WorkingCopyRequest extends Reach {
@@ -149,6 +158,8 @@ export interface WorkingCommitRequest extends Reach {
   readonly unsetEnvironment?: readonly string[];
   /** Labels besides those of the container. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** A list of images here that the image becomes a member of, and that is made if there is none. */
+  readonly list?: string;
   /** The container goes when its image is there. */
   readonly remove?: boolean;
 }

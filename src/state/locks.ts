@@ -1,13 +1,13 @@
 /**
  * Locks that work across processes and die with their holder. Order, from the outside in (docs/architecture.md):
- * container → images → volumes → network. A holder never asks for a lock that stands to the left of one it has.
+ * container → lists → images → volumes → network. A holder never asks for a lock that stands to the left of one it has.
  */
 
 import type { Instance } from "../core/instance.ts";
 import { join } from "../core/paths.ts";
 import { closeLockFile, openLockFile, tryLock, tryLockByte } from "../linux/flock.ts";
 
-export type LockName = `container-${string}` | "images" | "volumes" | "network";
+export type LockName = `container-${string}` | "lists" | "images" | "volumes" | "network";
 
 export interface LockOptions {
   mode?: "shared" | "exclusive";

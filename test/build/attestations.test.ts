@@ -197,7 +197,7 @@ describe("provenance", () => {
       "https://slsa.dev/provenance/v0.2",
     );
     expect(statements[0]).toMatchObject({
-      _type: "https://in-toto.io/Statement/v0.1",
+      _type: "https://in-toto.io/Statement/v1",
       predicate: {
         builder: { id: "https://example.com/ci/7" },
         buildType: "https://mobyproject.org/buildkit@v1",
@@ -332,7 +332,7 @@ describe("a bill of materials", () => {
       ),
     ).toEqual([["https://spdx.dev/Document"], ["https://slsa.dev/provenance/v1"]]);
     expect(statements[0]).toMatchObject({
-      _type: "https://in-toto.io/Statement/v0.1",
+      _type: "https://in-toto.io/Statement/v1",
       predicateType: "https://spdx.dev/Document",
       predicate: { name: host, files: ["a", "b"] },
     });

@@ -17,9 +17,23 @@ export interface BuildKitRequest {
   readonly rewritesTimes?: boolean;
 }
 
+/** Files instead of an image. */
+export interface BuildKitExport {
+  readonly context: string;
+  /** Of the front end: `attest:provenance`, `platform`. */
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly kind: "local" | "tar";
+  /** Of the exporter: `platform-split`. */
+  readonly options: Readonly<Record<string, string>>;
+  /** The directory, or the archive. */
+  readonly output: string;
+}
+
 export interface BuildKit extends AsyncDisposable {
   /** @returns the image as an OCI archive. @throws Error with what BuildKit says */
   build(request: BuildKitRequest): Promise<Uint8Array>;
+  /** @throws Error with what BuildKit says */
+  export(request: BuildKitExport): Promise<void>;
 }
 
 const supervisor = join(import.meta.dir, "..", "harness", "daemon-supervisor.sh");
@@ -54,20 +68,32 @@ export function startBuildKit(program: string, registry: string): BuildKit {
     for (const { reject } of waiting.values()) reject(new Error("BuildKit has ended"));
   });
   let count = 0;
+  const ask = async (id: number, line: object): Promise<void> => {
+    const answered = new Promise<void>((resolve, reject) => {
+      waiting.set(id, { resolve, reject });
+    });
+    child.stdin.write(`${JSON.stringify({ ID: id, ...line })}\n`);
+    await child.stdin.flush();
+    await answered;
+  };
   return {
     async build(request) {
       count += 1;
-      const id = count;
-      const output = join(root, `image-${id}.tar`);
-      const answered = new Promise<void>((resolve, reject) => {
-        waiting.set(id, { resolve, reject });
-      });
-      child.stdin.write(`${JSON.stringify(asLine(id, output, request))}\n`);
-      await child.stdin.flush();
-      await answered;
+      const output = join(root, `image-${count}.tar`);
+      await ask(count, asLine(output, request));
       const archive = readFileSync(output);
       rmSync(output);
       return archive;
+    },
+    export({ context, attributes, kind, options, output }) {
+      count += 1;
+      return ask(count, {
+        Context: context,
+        Attrs: attributes,
+        Exporter: kind,
+        Export: options,
+        Output: output,
+      });
     },
     async [Symbol.asyncDispose]() {
       await child.stdin.end();
@@ -77,11 +103,10 @@ export function startBuildKit(program: string, registry: string): BuildKit {
   };
 }
 
-function asLine(id: number, output: string, request: BuildKitRequest) {
+function asLine(output: string, request: BuildKitRequest) {
   const { context, buildArguments = {}, target, secrets = {}, ssh, entitlements = [] } = request;
   const given = Object.entries(buildArguments).map(([name, value]) => [`build-arg:${name}`, value]);
   return {
-    ID: id,
     Context: context,
     Attrs: { ...Object.fromEntries(given), ...(target === undefined ? {} : { target }) },
     Export: {

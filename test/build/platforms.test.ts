@@ -1,6 +1,6 @@
 /** One build for several platforms: what is the same is done once, and the result is one name with all of them. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { foreignProgramsHint, handlerFor } from "../../src/build/steps/emulation.ts";
@@ -191,11 +191,21 @@ describe("the outputs of several platforms", () => {
       outputs: [{ kind: "local", directory: split, isSplit: true }],
     });
     expect(readFileSync(join(split, host.replace("/", "_"), "arch"), "utf8")).toBe(`${hostArch}\n`);
-    await workshop.build(context, {
+    const apart = {
+      Dockerfile: "FROM scratch\nARG TARGETARCH\nCOPY for-$TARGETARCH /\n",
+      "for-amd64": "1",
+      "for-arm64": "2",
+    };
+    await workshop.build(apart, {
       platforms: both,
       outputs: [{ kind: "local", directory: joined, isSplit: false }],
     });
-    expect(readFileSync(join(joined, "same"), "utf8")).toBe("the same everywhere\n");
+    expect(readdirSync(joined).sort()).toEqual(["for-amd64", "for-arm64"]);
+    const { error } = await workshop.tryBuild(context, {
+      platforms: both,
+      outputs: [{ kind: "local", directory: joined, isSplit: false }],
+    });
+    expect(messageOf(error)).toContain("when split option is disabled");
   });
 
   test("are one index in an OCI archive, and nothing that Docker's archives can hold", async () => {

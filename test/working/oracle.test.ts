@@ -327,7 +327,67 @@ describe.skipIf(real === null)("as Buildah", () => {
     ["rename", "nobody", "x"],
     ["push"],
     ["push", "nobody"],
+    ["from", "--authfile", "/nonexistent", "davit-busybox"],
+    ["pull", "--authfile", "/nonexistent", "127.0.0.1:1/x"],
+    ["commit", "--authfile", "/nonexistent", "keeper", "x"],
+    ["run", "--terminal"],
   ];
+
+  test("gives programs a terminal where there is none, when it is asked to", async () => {
+    const results: unknown[] = [];
+    for (const { run } of both) {
+      await run(["from", "--name", "typed", "davit-busybox"]);
+      // crun sometimes ends before it has shown the last words of a program that ends at once.
+      const shown = await run(["run", "-t", "typed", "--", "sh", "-c", "tty; echo x >&2; sleep 1"]);
+      const failed = await run(["run", "-t", "typed", "--", "sh", "-c", "exit 4"]);
+      const plain = await run(["run", "--terminal=false", "typed", "--", "tty"]);
+      await run(["rm", "typed"]);
+      results.push([
+        shown.code,
+        shown.stdout.replace(/pts\/\d+/, "pts/N"),
+        failed.code,
+        plain.code,
+        plain.stdout,
+      ]);
+    }
+    expect(results[0]).toEqual(results[1]);
+    expect(results[0]).toEqual([0, "/dev/pts/N\r\nx\r\n", 4, 1, "not a tty\n"]);
+  }, 60_000);
+
+  test("adds images to lists", async () => {
+    const lists: unknown[] = [];
+    for (const { name, run, out } of both) {
+      await run(["from", "--name", "member", "scratch"]);
+      await run(["commit", "-q", "--manifest", "members", "member", "alone:1"]);
+      await run(["config", "--arch", "arm64", "member"]);
+      const last = await run(["commit", "-q", "--rm", "--manifest", "members", "member"]);
+      expect(last).toMatchObject({ code: 0, stdout: expect.stringMatching(/^[0-9a-f]{64}\n$/) });
+      lists.push(name === "buildah" ? await inspected(run) : await copied(join(out, "members")));
+    }
+    expect(lists[0]).toEqual(lists[1]);
+    expect(lists[0]).toEqual(["linux/amd64", "linux/arm64"]);
+  }, 60_000);
+
+  interface ImageList {
+    readonly manifests: readonly {
+      readonly platform: { readonly os: string; readonly architecture: string };
+    }[];
+  }
+
+  const platformsOf = ({ manifests }: ImageList) =>
+    manifests.map(({ platform }) => `${platform.os}/${platform.architecture}`);
+
+  async function inspected(run: Run): Promise<string[]> {
+    return platformsOf(JSON.parse((await run(["manifest", "inspect", "members"])).stdout));
+  }
+
+  /** davit's lists go where images go. */
+  async function copied(directory: string): Promise<string[]> {
+    await bench.davit.output(["image", "copy", "--all", "members", `oci:${directory}`]);
+    const [root] = JSON.parse(readFileSync(join(directory, "index.json"), "utf8")).manifests;
+    const path = join(directory, "blobs", "sha256", root.digest.slice("sha256:".length));
+    return platformsOf(JSON.parse(readFileSync(path, "utf8")));
+  }
 
   test("says the same of mistakes, and ends with the same status", async () => {
     await bench.run(["from", "--name", "keeper", "davit-busybox"]);

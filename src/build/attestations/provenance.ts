@@ -155,7 +155,7 @@ function versionOne(common: CommonFacts, facts: ProvenanceFacts, request: Proven
         builderPlatform: platform,
         targetPlatform: formatPlatform(normalizePlatform(facts.platform)),
       },
-      resolvedDependencies: materials,
+      ...(materials.length === 0 ? {} : { resolvedDependencies: materials }),
     },
     runDetails: {
       builder: { id: request.builderId },
@@ -182,7 +182,7 @@ function versionZeroTwo(common: CommonFacts, facts: ProvenanceFacts, request: Pr
   return {
     builder: { id: request.builderId },
     buildType: extension,
-    materials,
+    ...(materials.length === 0 ? {} : { materials }),
     invocation: {
       configSource: { ...configSource, entryPoint: facts.dockerfile.path },
       parameters,

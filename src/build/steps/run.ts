@@ -52,8 +52,11 @@ export interface RunTerms {
   readonly hostConfig: HostConfig;
   /** In the place of those that a step has. */
   readonly namespaces: Partial<SpecInput["namespaces"]>;
-  /** The program is given our own standard streams; `terminal`: by way of a terminal, as our input is one. */
-  readonly streams: "forwarded" | "ours" | "terminal";
+  /**
+   * The program is given our own standard streams; `terminal`: by way of a terminal, as our input is one;
+   * `made-terminal`: by way of one that is made for it.
+   */
+  readonly streams: "forwarded" | "ours" | "terminal" | "made-terminal";
   /** No /etc/hosts is shown over that of the tree. */
   readonly keepsHosts: boolean;
   /** Is told what the runtime is about to make in the tree to mount on it, and takes it away when nobody needs it. */
@@ -151,7 +154,7 @@ function specOf(operation: RunOperation, { root, bundle, id, network, context }:
       Env: [...proxies, ...operation.environment, ...secretEnvironment],
       WorkingDir: operation.workingDirectory,
       User: operation.user,
-      ...(terms?.streams === "terminal" ? { Tty: true } : {}),
+      ...(terms?.streams === "terminal" || terms?.streams === "made-terminal" ? { Tty: true } : {}),
     },
     hostConfig: {
       ...terms?.hostConfig,
@@ -244,7 +247,7 @@ async function runContainer(
     `--bundle=${bundle}`,
     id,
   ];
-  const { child, forwarded } = spawnRuntime([runtime.path, ...args], context);
+  const { child, forwarded } = await spawnRuntime([runtime.path, ...args], context);
   const kill = () => killAll(rooms, cgroup);
   const onAbort = () => {
     child.kill("SIGKILL");
@@ -270,7 +273,14 @@ async function runContainer(
 }
 
 /** @returns the runtime, and the end of what it says. */
-function spawnRuntime(command: string[], { output, terms }: RunContext) {
+async function spawnRuntime(
+  command: string[],
+  { output, terms }: RunContext,
+): Promise<{ child: Bun.Subprocess; forwarded: Promise<unknown> }> {
+  if (terms?.streams === "made-terminal") {
+    const { spawnTyped } = await import("./typing.ts");
+    return spawnTyped(command);
+  }
   if (terms !== undefined && terms.streams !== "forwarded") {
     const child = Bun.spawn(command, { stdin: "inherit", stdout: "inherit", stderr: "inherit", env: {} });
     return { child, forwarded: Promise.resolve() };

@@ -8,7 +8,7 @@ import type { BuildRooms } from "../../build/rooms.ts";
 import type { Progress, Vertex } from "../../build/solver/progress.ts";
 import { bringHere } from "../../build/steps/layer.ts";
 import type { Root } from "../../build/steps/root.ts";
-import { InvalidParameter, messageOf } from "../../core/errors.ts";
+import { InvalidParameter } from "../../core/errors.ts";
 import { parseBool } from "../../core/strconv.ts";
 import type { IngestSession } from "../../images/content.ts";
 import { idOf } from "../../images/image.ts";

@@ -1,11 +1,13 @@
 /** `GET /system/df`: what images, containers and volumes take of the disk. */
 
 import { hasErrno } from "../../core/errors.ts";
-import type { BuildCacheRecord, DiskUsage, Volume } from "../../core/objects.ts";
+import type { BuildCacheRecord, ContainerSummary, DiskUsage, Volume } from "../../core/objects.ts";
 import type { ContentStore } from "../../images/content.ts";
 import { listImages } from "../../images/list.ts";
+import { imageById } from "../../images/records.ts";
 import { statSync } from "../../linux/files.ts";
 import type { State } from "../../state/state.ts";
+import { allWorking, workingSnapshot } from "../../state/working-containers.ts";
 import { allVolumes, describeVolume, usersOf, volumeSize } from "../../volumes/store.ts";
 import type { CacheEntry } from "../build.ts";
 import { listBuildCache } from "./build-cache.ts";
@@ -22,10 +24,38 @@ export async function diskUsage(local: Local): Promise<DiskUsage> {
     LayersSize: layersSize(local.state),
     BlobsSize: blobsSize(local.content),
     Images: images,
-    Containers: await list(local, { all: true, size: true }),
+    Containers: [...(await list(local, { all: true, size: true })), ...(await workingContainers(local))],
     Volumes: volumes(local.state),
     BuildCache: (await listBuildCache(local)).map(cacheRecord),
   };
+}
+
+/** Working containers (engine/working) take room as others do. They show as podman shows them: kept, and never run. */
+async function workingContainers(local: Local): Promise<ContainerSummary[]> {
+  const made = allWorking(local.state).filter(({ state }) => state.status === "made");
+  return await Promise.all(
+    made.map(async ({ id, name, created, image, config }) => {
+      const { bytes } = await local.snapshots.usage(workingSnapshot(id));
+      const base = image === undefined ? undefined : imageById(local.state, image.id);
+      return {
+        Id: id,
+        Names: [`/${name}`],
+        Image: image?.name ?? "scratch",
+        ImageID: image?.id ?? "",
+        Command: "buildah",
+        Created: Math.floor(Date.parse(created) / 1000),
+        Ports: [],
+        SizeRw: bytes,
+        SizeRootFs: bytes + (base?.size ?? 0),
+        Labels: config.config.Labels ?? {},
+        State: "created",
+        Status: "Storage",
+        HostConfig: { NetworkMode: "default" },
+        NetworkSettings: { Networks: {} },
+        Mounts: [],
+      } satisfies ContainerSummary;
+    }),
+  );
 }
 
 /** Bytes of all layers that images stand on. */

@@ -7,7 +7,7 @@ import { layerOfFile } from "../../images/archives/layer.ts";
 import { repairImages } from "../../images/collect.ts";
 import type { IngestSession } from "../../images/content.ts";
 import { imageEvent } from "../../images/events.ts";
-import { copy, idOf, type Layer, type NamedImage } from "../../images/image.ts";
+import { copy, type ImageSource, idOf, type Layer, type NamedImage } from "../../images/image.ts";
 import { diffTar } from "../../images/layers/diff.ts";
 import { treeTar } from "../../images/layers/tree.ts";
 import { localStoreSink } from "../../images/local-store.ts";
@@ -19,6 +19,7 @@ import { openSink } from "../transports/sinks.ts";
 import type { Committed, WorkingCommitRequest } from "../working.ts";
 import { baseLayers } from "./base-layers.ts";
 import { composeImage } from "./image.ts";
+import type { OpenList } from "./image-list.ts";
 import { type OpenWorking, openWorking } from "./open.ts";
 import { transportsOf } from "./reach.ts";
 
@@ -29,6 +30,12 @@ export async function commit(
   request: WorkingCommitRequest,
 ): Promise<Committed> {
   const place = placeOf(request.destination);
+  const isHere = place === undefined || place.kind === "local";
+  if (request.list !== undefined && !isHere) {
+    throw new InvalidParameter(
+      `${request.destination}: only an image that is here can be in a manifest list`,
+    );
+  }
   await repairImages(local);
   const done = await commitTo(local, reference, request, place);
   if (request.remove === true) {
@@ -51,22 +58,39 @@ async function commitTo(
   place: PlaceName | undefined,
 ): Promise<{ committed: Committed; id: string }> {
   const signal = request.signal ?? new AbortController().signal;
+  const isHere = place === undefined || place.kind === "local";
   const name = place?.kind === "local" ? nameOf(place.reference) : undefined;
   await using container = await openWorking(local, reference, { mode: "alone", signal });
   using session = local.content.openSession();
+  using list = await openListOf(local, request, { name, session, signal });
   const base = await baseLayers(local, session, container.record, request.squash === true);
   const layer = await writeLayer(local, container, session, request, signal);
   faultPoint("working:layer");
-  const image = await composeImage(container.record, base, layer, request);
+  const composed = await composeImage(container.record, base, layer, request);
+  const image = (await list?.formed(composed)) ?? composed;
   const named: NamedImage = { image, names: name === undefined ? [] : [name], parent: undefined };
-  if (place === undefined || place.kind === "local") await store(local, session, named, request);
+  if (isHere) await store(local, session, [named, ...((await list?.with(image)) ?? [])], request);
   else await send(local, session, named, place, request, signal);
+  await list?.tidy();
   const manifest = await image.manifest();
-  const isHere = place === undefined || place.kind === "local";
   return {
     id: container.id,
     committed: { imageId: idOf(image), manifestDigest: manifest.digest, isHere },
   };
+}
+
+/** @throws Conflict, InvalidParameter */
+async function openListOf(
+  local: Local,
+  { list: text }: WorkingCommitRequest,
+  { name, ...room }: { name: Reference | undefined; session: IngestSession; signal: AbortSignal },
+): Promise<OpenList | undefined> {
+  if (text === undefined) return undefined;
+  const { openList } = await import("./image-list.ts");
+  const list = await openList(local, text, room);
+  if (name === undefined || canonicalForm(name) !== canonicalForm(list.name)) return list;
+  list[Symbol.dispose]();
+  throw new InvalidParameter(`${text} cannot be the image and the list that it is in`);
 }
 
 /** @throws InvalidParameter */
@@ -117,7 +141,7 @@ async function changes(
 async function store(
   local: Local,
   session: IngestSession,
-  named: NamedImage,
+  images: readonly NamedImage[],
   { report, signal }: WorkingCommitRequest,
 ): Promise<void> {
   const eventOf = ({ image, names: [name] }: NamedImage) =>
@@ -131,7 +155,7 @@ async function store(
     report: report ?? (() => {}),
     signal: signal ?? new AbortController().signal,
   });
-  await copy(oneImage(named), sink);
+  await copy(sourceOf(images), sink);
 }
 
 async function send(
@@ -145,19 +169,19 @@ async function send(
   const from: PlaceName = { kind: "local", reference: "" };
   const sink = await openSink(place, { places: transportsOf(local, request), from, session, signal });
   if (place.kind !== "registry") {
-    await copy(oneImage(named), sink);
+    await copy(sourceOf([named]), sink);
     return;
   }
   // What travels is compressed on the way, as by a push.
   const { Outgoing } = await import("../../images/transfer/outgoing.ts");
   using outgoing = new Outgoing(local.state, session, { compressing: () => {}, isAnew: true, signal });
-  await copy(oneImage({ ...named, image: await outgoing.prepare(named.image) }), sink);
+  await copy(sourceOf([{ ...named, image: await outgoing.prepare(named.image) }]), sink);
 }
 
-function oneImage(named: NamedImage) {
+function sourceOf(all: readonly NamedImage[]): ImageSource {
   return {
     async *images() {
-      yield named;
+      yield* all;
     },
   };
 }

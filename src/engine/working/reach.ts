@@ -5,11 +5,15 @@ import { type Local, registryOptions } from "../local/local.ts";
 import type { CopyPlaces } from "../transports/copy.ts";
 import type { Reach } from "../working.ts";
 
-/** The same instance, for which some registries need no certificate. */
-export function reaching(local: Local, { insecure = [] }: Reach): Local {
-  if (insecure.length === 0) return local;
+/** The same instance, for which some registries need no certificate, or with other certificates. */
+export function reaching(local: Local, { insecure = [], certificates }: Reach): Local {
+  if (insecure.length === 0 && certificates === undefined) return local;
   const { registryConfig: usual } = local;
-  const registryConfig = { ...usual, insecure: [...usual.insecure, ...insecure] };
+  const registryConfig = {
+    ...usual,
+    insecure: [...usual.insecure, ...insecure],
+    ...(certificates === undefined ? {} : { certificates }),
+  };
   let registries: Registries | undefined;
   // What the instance opens when it is first used stays unopened.
   return Object.create(local, {

@@ -10,6 +10,8 @@ import { readdirSync, readFileSync } from "../../linux/files.ts";
 
 export interface TrustOptions {
   certificateDirectories: readonly string[];
+  /** In their place, whatever the host. */
+  certificates?: string;
   /** SSL_CERT_FILE. */
   certificateFile?: string;
 }
@@ -50,9 +52,7 @@ export class Trust {
     const key = `${verify} ${host}`;
     const known = this.#byHost.get(key);
     if (known !== undefined) return known;
-    const own = this.#options.certificateDirectories.flatMap((directory) =>
-      directoryNames(host).map((name) => readHost(join(directory, name))),
-    );
+    const own = this.#directoriesOf(host).map(readHost);
     const options: TlsOptions = { rejectUnauthorized: verify };
     // Where any certificate will do, there is nothing to compare it with.
     if (verify) {
@@ -63,6 +63,14 @@ export class Trust {
     const pair = own.flatMap(({ pairs }) => pairs)[0];
     this.#byHost.set(key, Object.assign(options, pair));
     return options;
+  }
+
+  #directoriesOf(host: string): string[] {
+    const { certificateDirectories, certificates } = this.#options;
+    if (certificates !== undefined) return [certificates];
+    return certificateDirectories.flatMap((directory) =>
+      directoryNames(host).map((name) => join(directory, name)),
+    );
   }
 
   /** The machine's bundle; empty where it has none: then Bun's own list counts. */

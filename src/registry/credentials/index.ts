@@ -14,14 +14,17 @@ import { hostOfKey, hubKey, isTokenKey, serverKey } from "./server-key.ts";
 
 export { hubKey, serverKey, tokenKeys } from "./server-key.ts";
 
-export interface CredentialOptions {
-  /** DOCKER_CONFIG, or `~/.docker`. */
-  configDirectory: string;
+/** Where credentials are: config.json in DOCKER_CONFIG, or in `~/.docker`; or a file that stands for it. */
+export type CredentialPlace = { configDirectory: string } | { file: string };
+
+export interface HelperOptions {
   /** PATH: where credential helpers are looked for. */
   searchPath: string;
   /** What a credential helper sees beside PATH: HOME, DISPLAY, GNUPGHOME … */
   environment?: Readonly<Record<string, string | undefined>>;
 }
+
+export type CredentialOptions = CredentialPlace & HelperOptions;
 
 /** Where `store` put what it was given, for the words of `login`. */
 export type StoredIn =
@@ -41,7 +44,9 @@ export interface Credentials {
 
 /** @throws InvalidParameter from each method when config.json is not what it should be, naming file and position. */
 export function openCredentials(options: CredentialOptions): Credentials {
-  const file = openCredentialFile(join(options.configDirectory, "config.json"));
+  const file = openCredentialFile(
+    "file" in options ? options.file : join(options.configDirectory, "config.json"),
+  );
   const keeper = (key: string): CredentialFile | CredentialHelper => {
     // Tokens lie where the password lies that was made with them.
     const owner = isTokenKey(key) ? hubKey : key;

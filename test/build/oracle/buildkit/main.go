@@ -49,6 +49,8 @@ type request struct {
 	Context string
 	// Of the front end: `build-arg:X`, `target`, …
 	Attrs map[string]string
+	// `local`, `tar`; empty for an OCI archive.
+	Exporter string
 	// Of the exporter.
 	Export map[string]string
 	// Contents by id.
@@ -56,7 +58,7 @@ type request struct {
 	// Sockets by id.
 	SSH          map[string]string
 	Entitlements []string
-	// The OCI archive that is written.
+	// The archive that is written, or the directory.
 	Output string
 }
 
@@ -216,16 +218,25 @@ func build(c *client.Client, req request) error {
 		attrs[name] = value
 	}
 	_, err = c.Solve(context.Background(), nil, client.SolveOpt{
-		Frontend:      "dockerfile.v0",
-		FrontendAttrs: attrs,
-		LocalMounts:   map[string]fsutil.FS{"context": files, "dockerfile": files},
-		Exports: []client.ExportEntry{{
-			Type:   client.ExporterOCI,
-			Attrs:  req.Export,
-			Output: func(map[string]string) (io.WriteCloser, error) { return os.Create(req.Output) },
-		}},
+		Frontend:            "dockerfile.v0",
+		FrontendAttrs:       attrs,
+		LocalMounts:         map[string]fsutil.FS{"context": files, "dockerfile": files},
+		Exports:             []client.ExportEntry{exportOf(req)},
 		Session:             attached,
 		AllowedEntitlements: req.Entitlements,
 	}, nil)
 	return err
+}
+
+func exportOf(req request) client.ExportEntry {
+	entry := client.ExportEntry{Type: req.Exporter, Attrs: req.Export}
+	if req.Exporter == client.ExporterLocal {
+		entry.OutputDir = req.Output
+		return entry
+	}
+	if req.Exporter == "" {
+		entry.Type = client.ExporterOCI
+	}
+	entry.Output = func(map[string]string) (io.WriteCloser, error) { return os.Create(req.Output) }
+	return entry
 }
