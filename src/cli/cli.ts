@@ -3,7 +3,7 @@
  * words and exit status.
  */
 
-import { DavitError, hasErrno, messageOf, StartFailure } from "../core/errors.ts";
+import { DavitError, hasErrno, LinuxError, messageOf, StartFailure } from "../core/errors.ts";
 import { join, resolve } from "../core/paths.ts";
 import type { Engine } from "../engine/engine.ts";
 import { type Command, CommandError, Diverted, type Invocation, type RegistryPlan } from "./command.ts";
@@ -76,7 +76,7 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
     return await runCommand(found, invocation);
   } catch (error) {
     if (debug) await io.stderr.write(`${traceOf(error)}\n`);
-    return await report(error, found, options);
+    return await report(error, found, options, engine !== undefined);
   } finally {
     await engine?.then(
       (opened) => opened.close(),
@@ -178,7 +178,12 @@ function traceOf(error: unknown): string {
 }
 
 /** Prints what went wrong and gives the exit status for it. */
-async function report(error: unknown, found: FoundCommand | undefined, options: CliOptions): Promise<number> {
+async function report(
+  error: unknown,
+  found: FoundCommand | undefined,
+  options: CliOptions,
+  isEngineOpen: boolean,
+): Promise<number> {
   const { io, program } = options;
   const say = async (text: string): Promise<void> => {
     try {
@@ -199,7 +204,9 @@ async function report(error: unknown, found: FoundCommand | undefined, options: 
     if (error.message !== "") await say(error.message);
     return error.exitCode;
   }
-  const message = describeFailure(error);
+  // A file that the command itself could not read is nothing that an engine has said.
+  const isOwn = error instanceof LinuxError && !isEngineOpen;
+  const message = isOwn ? error.message : describeFailure(error);
   if (command?.runsContainer === true) {
     await say(`${program}: ${message}\n\nRun '${name} --help' for more information`);
     return error instanceof StartFailure && error.exitCode !== 128 ? error.exitCode : 125;

@@ -108,11 +108,11 @@ describe("registry serve", () => {
       [["--quota", "lots"], "invalid"],
       [["--log-format", "xml"], "it is plain, json or none"],
       [["--tls-cert", "x"], "--tls-cert and --tls-key are needed together"],
-      [["--tls-cert", "/nowhere/c", "--tls-key", "/nowhere/k"], "ENOENT"],
+      [["--tls-cert", "/nowhere/c", "--tls-key", "/nowhere/k"], "stat /nowhere/c: no such file or directory"],
       [["--tls-cert", users, "--tls-key", users], `${users} and ${users}: `],
       [["--cache-size", "1g"], "--cache-size needs --proxy"],
       [["--htpasswd", users], "line 1 is not user:bcrypt"],
-      [["--htpasswd", "/nowhere/users"], "ENOENT"],
+      [["--htpasswd", "/nowhere/users"], "open /nowhere/users: no such file or directory"],
       [
         ["--token-realm", "https://x"],
         "--token-realm, --token-service and --token-issuer are needed together",

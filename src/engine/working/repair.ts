@@ -3,6 +3,7 @@
  * nobody needs. Asked before each verb that touches files; what a killed `run` has left running, every command ends
  * (engine/local/repair.ts).
  */
+import type { ContainerId } from "../../core/ids.ts";
 import { isMountPoint } from "../../linux/mounts.ts";
 import { isAlive } from "../../linux/processes.ts";
 import { allWorking, workingById, workingSnapshot } from "../../state/working-containers.ts";
@@ -16,7 +17,8 @@ export async function repairWorking(local: Local): Promise<void> {
     if (state.status !== "made") {
       if (isAlive(state.owner.pid, state.owner.started)) continue;
       using lock = new WorkingLock(local.instance, id);
-      if (!lock.takeAlone()) continue;
+      // Its owner may have finished since the list was read, and ended.
+      if (!lock.takeAlone() || isWhole(local, id)) continue;
       await finishRemoval(local, id, lock);
       isRepaired = true;
     } else if (mountedIn !== local.bootId && isMounted(local, workingSnapshot(id))) {
@@ -28,6 +30,11 @@ export async function repairWorking(local: Local): Promise<void> {
   }
   // A snapshot may be half-made, or half-removed.
   if (isRepaired) await local.snapshots.sweep(() => true);
+}
+
+function isWhole({ state }: Local, id: ContainerId): boolean {
+  const now = workingById(state, id);
+  return now === undefined || now.state.status === "made";
 }
 
 function isMounted({ state, snapshots }: Local, key: string): boolean {
