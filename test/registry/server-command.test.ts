@@ -112,7 +112,7 @@ describe("registry serve", () => {
       [["--tls-cert", users, "--tls-key", users], `${users} and ${users}: `],
       [["--cache-size", "1g"], "--cache-size needs --proxy"],
       [["--htpasswd", users], "line 1 is not user:bcrypt"],
-      [["--htpasswd", "/nowhere/users"], "open /nowhere/users: no such file or directory"],
+      [["--htpasswd", "/nowhere/users"], "stat /nowhere/users: no such file or directory"],
       [
         ["--token-realm", "https://x"],
         "--token-realm, --token-service and --token-issuer are needed together",
