@@ -161,15 +161,23 @@ export function localStoreSink(
 async function undo(stores: ImageStores, session: IngestSession, incoming: Incoming): Promise<void> {
   // First the blobs: where the disk is full, the database has no room for the removals before.
   session.clear();
-  try {
-    await incoming.removeLeftovers();
-    using _lock = await lock(stores.state.instance, "images");
-    await collect(stores);
-  } catch {
-    // What made the command fail may hinder this too, and is what the user must hear of: the next command collects.
-    session.abandon();
+  for (const pause of undoPauses) {
+    try {
+      await incoming.removeLeftovers();
+      using _lock = await lock(stores.state.instance, "images");
+      await collect(stores);
+      return;
+    } catch {
+      // A thread that was told to end may still fill the disk for a moment.
+      await Bun.sleep(pause);
+    }
   }
+  // What made the command fail hinders this too, and is what the user must hear of: the next command collects.
+  session.abandon();
 }
+
+/** Between attempts to undo, in milliseconds. */
+const undoPauses = [5, 20, 80, 320];
 
 interface ManifestToRecord {
   readonly digest: Digest;

@@ -72,7 +72,10 @@ export class Incoming implements Disposable {
 
   /** After a failure: removes what could not be removed before, because the disk was full. */
   async removeLeftovers(): Promise<void> {
-    for (const key of this.#leftovers.splice(0)) await this.#stores.snapshots.remove(key);
+    for (let key = this.#leftovers.at(-1); key !== undefined; key = this.#leftovers.at(-1)) {
+      await this.#stores.snapshots.remove(key);
+      this.#leftovers.pop();
+    }
   }
 
   /**
