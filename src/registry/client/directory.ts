@@ -136,7 +136,7 @@ export class Directory {
     await answer.discard();
     // Said by a server that expects TLS, but perhaps by a registry too: `/v2/` tells.
     if (answer.status === 400) return false;
-    this.#early = { url, accept: acceptedManifests, answer };
+    this.#early = { url, accept: acceptedManifests, answer, since: performance.now() };
     return true;
   }
 }

@@ -33,7 +33,11 @@ export interface EarlyAnswer {
   readonly url: URL;
   readonly accept: string;
   readonly answer: HttpAnswer;
+  readonly since: number;
 }
+
+/** How old an early answer may be: a tag may be moved while layers are compressed. Milliseconds. */
+const longestEarly = 1000;
 
 const mostRedirects = 10;
 
@@ -157,7 +161,8 @@ export class Session {
 
 function isAnswered({ method, url, headers, body }: HttpRequest, early: EarlyAnswer): boolean {
   const isSame = method === "HEAD" && body === undefined && url.href === early.url.href;
-  return isSame && headers.Authorization === undefined && headers.Accept === early.accept;
+  const isFresh = performance.now() - early.since < longestEarly;
+  return isSame && isFresh && headers.Authorization === undefined && headers.Accept === early.accept;
 }
 
 function redirectOf(answer: HttpAnswer): string | undefined {
