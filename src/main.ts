@@ -77,6 +77,7 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
     self: selfCommand(),
     searchPath,
     startsProcess: choice.startsProcess,
+    ...(choice.exec === undefined ? {} : { exec: choice.exec }),
     ...(choice.registry === undefined ? {} : { registry: choice.registry }),
     ...(choice.storageDriver === undefined ? {} : { storageDriver: choice.storageDriver }),
     registryConfig: () => {

@@ -31,8 +31,16 @@ export interface Invocation {
   /**
    * Opened on first use, closed by the caller of the command.
    * @param plan.registry will be asked: it is looked for while the engine is opened
+   * @param plan.exec will be created and started: it is begun while the engine is opened
    */
-  engine(plan?: { registry?: RegistryPlan }): Promise<Engine>;
+  engine(plan?: { registry?: RegistryPlan; exec?: ExecPlan }): Promise<Engine>;
+}
+
+export interface ExecPlan {
+  container: string;
+  tty: boolean;
+  stdin: boolean;
+  attached: boolean;
 }
 
 /** A registry that will be asked, and perhaps for what tag of which repository at first. */

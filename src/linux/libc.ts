@@ -107,24 +107,36 @@ const common = dlopen(library, {
 }).symbols;
 const errnoLocation = common.__errno_location;
 
+type Name = keyof typeof signatures;
 type Symbols = ReturnType<typeof dlopen<typeof signatures>>["symbols"];
 
 /** libc's functions; those that few commands use are linked when they are first asked for. */
 export const symbols: Symbols = Object.create(
-  null,
-  Object.fromEntries(
-    Object.entries(signatures).map(([name, signature]) => [
-      name,
-      { configurable: true, enumerable: true, get: () => link(name, signature) },
-    ]),
-  ),
+  // Asked for what is not there yet.
+  new Proxy({}, { get: (_, name) => (isSignature(name) ? link(name) : undefined) }),
 );
-for (const [name, linked] of Object.entries(common)) Object.defineProperty(symbols, name, { value: linked });
+for (const name of Object.keys(common))
+  Object.defineProperty(symbols, name, { value: Reflect.get(common, name) });
 
-function link(name: string, signature: FFIFunction): unknown {
-  const linked = dlopen(library, { [name]: signature }).symbols[name];
-  Object.defineProperty(symbols, name, { value: linked });
-  return linked;
+function isSignature(name: string | symbol): name is Name {
+  return Object.hasOwn(signatures, name);
+}
+
+/** Who calls one of these calls most of them soon. */
+const companions: readonly (readonly Name[])[] = [
+  ["syscall", "socketpair", "fcntl", "sendfile"],
+  ["socket", "connect", "setsockopt", "send", "recv"],
+  ["flock", "umount2", "getdents64"],
+];
+
+/** Links a function, and its companions with it. */
+function link(name: Name): unknown {
+  const names = companions.find((group) => group.includes(name)) ?? [name];
+  const wanted: Partial<Record<Name, FFIFunction>> = {};
+  for (const each of names) wanted[each] = signatures[each];
+  const linked = dlopen(library, wanted).symbols;
+  for (const each of names) Object.defineProperty(symbols, each, { value: Reflect.get(linked, each) });
+  return Reflect.get(linked, name);
 }
 
 let errnoNames: ReadonlyMap<number, string> | undefined;

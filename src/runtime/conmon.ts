@@ -8,6 +8,7 @@
  * `runtime.log` (why the runtime refused, when there is a terminal).
  */
 
+import { Closing } from "../core/closing.ts";
 import { hasErrno, SystemFailure, Unavailable } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
 import { join } from "../core/paths.ts";
@@ -118,8 +119,8 @@ export async function spawnConmon(
   args: readonly string[],
 ): Promise<ConmonLink> {
   // Closed when this fails; else with the link.
-  using opened = new DisposableStack();
-  using lent = new DisposableStack();
+  using opened = new Closing();
+  using lent = new Closing();
   const program = opened.use(programOfRuntime(launch.runtime));
   const command = [
     launch.conmon,
@@ -154,7 +155,7 @@ export async function spawnConmon(
   opened.defer(() => closeFd(start.ours));
   const errors = openSync(join(directory, "conmon.log"), "w", 0o600);
   lent.defer(() => closeSync(errors));
-  const pipes = [sync, start, attach].flatMap((ends) => (ends === undefined ? [] : [ends.theirs]));
+  const pipes = [sync.theirs, start.theirs, ...(attach === undefined ? [] : [attach.theirs])];
   const child = Bun.spawn(command, {
     // Own session: no terminal signal reaches it even before it has cut itself loose.
     detached: true,
@@ -163,7 +164,7 @@ export async function spawnConmon(
     env: { PATH: standardPath, _OCI_SYNCPIPE: "3", _OCI_STARTPIPE: "4", _OCI_ATTACHPIPE: "5" },
     stdio: ["ignore", "ignore", errors, ...pipes, ...launch.inheritedFds],
   });
-  lent.dispose();
+  lent[Symbol.dispose]();
   let isReleased = false;
   const prepare = () => {
     // Before it forks: all of it is then in the right cgroup.
@@ -203,7 +204,7 @@ export async function spawnConmon(
     [Symbol.dispose]: () => {
       // It takes our closing of the start pipe for its release.
       if (!isReleased) child.kill("SIGKILL");
-      held.dispose();
+      held[Symbol.dispose]();
     },
   };
 }

@@ -16,7 +16,8 @@ export interface ExecProcessInput {
   /** undefined: the container's. */
   user: ResolvedUser | undefined;
   privileged: boolean;
-  host: HostFacts;
+  /** Asked for a privileged one. */
+  host: () => HostFacts;
   consoleSize?: { height: number; width: number };
   /** The container's own Env setting: a HOME that stands there holds for every user. */
   containerEnv?: readonly string[] | null | undefined;
@@ -27,7 +28,7 @@ export function makeExecProcess(input: ExecProcessInput): ProcessSpec {
   const { container, user } = input;
   const chosen = user ?? { ...container.user, additionalGids: container.user.additionalGids ?? [] };
   const capabilities = input.privileged
-    ? chooseCapabilities({ add: [], drop: [], privileged: true, available: input.host.capabilities })
+    ? chooseCapabilities({ add: [], drop: [], privileged: true, available: input.host().capabilities })
     : (container.capabilities?.bounding ?? []);
   const homeIsSet = input.containerEnv?.some((entry) => entry.startsWith("HOME=")) ?? false;
   const base = mergeEnvironment(input.tty ? ["TERM=xterm"] : [], container.env);

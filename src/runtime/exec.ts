@@ -16,7 +16,8 @@ import { toJson } from "./json.ts";
 import type { ProcessSpec } from "./oci.ts";
 import type { OciRuntime } from "./runtimes.ts";
 
-export interface ExecLaunch {
+/** What conmon has to know before it starts. */
+export interface ExecSpawn {
   instance: Instance;
   cgroups: CgroupLayout;
   /** Absolute path of conmon, from `findConmon`. */
@@ -28,7 +29,14 @@ export interface ExecLaunch {
   /** A terminal for the process. */
   tty: boolean;
   stdin: boolean;
-  /** Makes the process, while conmon starts; `terminal` is `tty`. */
+  /** Somebody reads its output from the beginning. */
+  attached: boolean;
+}
+
+export interface ExecLaunch {
+  conmon: ConmonLink;
+  directory: string;
+  /** Makes the process, while conmon starts; `terminal` is that of the spawn. */
   process: () => ProcessSpec;
   /** Called while the runtime starts it. Must not fail. */
   meanwhile: () => void;
@@ -43,12 +51,11 @@ export interface RunningExec {
   resize(size: { height: number; width: number }): void;
 }
 
-/** Starts attached. @throws StartFailure (126, 127) when the process cannot be run. */
+/** Starts with a conmon spawned as attached. @throws StartFailure (126, 127) when the process cannot be run. */
 export async function startExec(launch: ExecLaunch): Promise<RunningExec> {
-  const conmon = await spawnExec(launch, ["--exec-attach"]);
+  const { conmon } = launch;
   try {
     const process = writeProcess(launch);
-    conmon.release();
     await conmon.listening();
     const streams = await attach(launch.directory);
     conmon.release();
@@ -73,25 +80,30 @@ async function exitCode(link: ConmonLink): Promise<number> {
 
 /** Starts with nobody attached; returns when it runs. Its exit code is found with `execStatus`. */
 export async function startDetachedExec(launch: ExecLaunch): Promise<{ pid: number }> {
-  using conmon = await spawnExec(launch, []);
+  using conmon = launch.conmon;
   const process = writeProcess(launch);
   conmon.release();
   launch.meanwhile();
   return { pid: await startedPid(conmon, process) };
 }
 
-/** Spawns conmon, which waits for the process to be written. */
-async function spawnExec(launch: ExecLaunch, options: readonly string[]): Promise<ConmonLink> {
-  mkdirSync(launch.directory, { recursive: true, mode: 0o710 });
-  const args = ["--exec", `--exec-process-spec=${processFile(launch)}`, "--log-path=none", ...options];
-  if (launch.tty) args.push("--terminal");
-  if (launch.stdin) args.push("--stdin");
+/** Spawns conmon, which waits for the process to be written: by `startExec` or `startDetachedExec`. */
+export async function spawnExec(spawn: ExecSpawn): Promise<ConmonLink> {
+  mkdirSync(spawn.directory, { recursive: true, mode: 0o710 });
+  const args = ["--exec", `--exec-process-spec=${processFile(spawn)}`, "--log-path=none"];
+  if (spawn.attached) args.push("--exec-attach");
+  if (spawn.tty) args.push("--terminal");
+  if (spawn.stdin) args.push("--stdin");
   // A terminal can be left without ending its input.
-  if (launch.stdin && launch.tty) args.push("--leave-stdin-open");
-  return spawnConmon({ ...launch, id: launch.containerId, inheritedFds: [] }, launch.directory, args);
+  if (spawn.stdin && spawn.tty) args.push("--leave-stdin-open");
+  const launch = { ...spawn, id: spawn.containerId, inheritedFds: [] };
+  const conmon = await spawnConmon(launch, spawn.directory, args);
+  // It goes on as far as to listen for who attaches, and waits there once more.
+  if (spawn.attached) conmon.release();
+  return conmon;
 }
 
-function processFile({ directory }: ExecLaunch): string {
+function processFile({ directory }: { directory: string }): string {
   return join(directory, "process.json");
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describeInstance, type Instance } from "../../src/core/instance.ts";
 import type { Engine } from "../../src/engine/engine.ts";
+import type { ExecPlan } from "../../src/engine/local/exec-ahead.ts";
 import { openLocalEngine } from "../../src/engine/local/index.ts";
 import { busyboxArchive } from "./images.ts";
 import { filledSets, findInKernel, type KernelFacts, type Ownership, ownershipOf } from "./kernel.ts";
@@ -51,8 +52,9 @@ export interface DavitInstance extends AsyncDisposable {
   /**
    * A LocalEngine in this process, closed with the instance.
    * `exitFault`: conmon's exit command for containers that it starts is killed at this point.
+   * `exec`: is begun while the engine is opened.
    */
-  engine(options?: { exitFault?: string }): Promise<Engine>;
+  engine(options?: { exitFault?: string; exec?: ExecPlan }): Promise<Engine>;
   /** Loads `davit-busybox:latest`. */
   loadBusybox(): Promise<void>;
 }
@@ -99,12 +101,13 @@ export async function newInstance(options: InstanceOptions = {}): Promise<DavitI
       if (finished.code !== 0) throw new Error(describeFailure(args, finished));
       return finished.stdout.replace(/\n$/, "");
     },
-    async engine({ exitFault } = {}) {
+    async engine({ exitFault, exec } = {}) {
       const self = exitFault === undefined ? davitBinary : faultyDavit(directory, exitFault);
       const engine = await openLocalEngine({
         instance,
         self: [self],
         searchPath: process.env.PATH ?? "",
+        ...(exec === undefined ? {} : { exec }),
       });
       engines.push(engine);
       return engine;

@@ -16,7 +16,7 @@ import {
 import { writeConfig } from "../../src/runtime/config-file.ts";
 import { type ExitRecord, findConmon, launchConmon, readExitRecord } from "../../src/runtime/conmon.ts";
 import { resolveDevices } from "../../src/runtime/devices.ts";
-import { type ExecLaunch, type RunningExec, startExec } from "../../src/runtime/exec.ts";
+import { type ExecLaunch, type RunningExec, spawnExec, startExec } from "../../src/runtime/exec.ts";
 import { type ExecProcessInput, makeExecProcess } from "../../src/runtime/exec-process.ts";
 import type { RuntimeSpec } from "../../src/runtime/oci.ts";
 import { checkResources } from "../../src/runtime/resources.ts";
@@ -172,21 +172,28 @@ export class Box implements AsyncDisposable {
 
   #execs = 0;
 
-  execLaunch(
+  async execLaunch(
     args: readonly string[],
-    options: Partial<ExecProcessInput> & { stdin?: boolean } = {},
-  ): ExecLaunch {
+    options: Partial<ExecProcessInput> & { stdin?: boolean; attached?: boolean } = {},
+  ): Promise<ExecLaunch> {
     const { spec } = this;
     if (spec === undefined) throw new Error("no container");
     this.#execs += 1;
-    return {
+    const directory = join(this.bundle, "exec", String(this.#execs));
+    const conmon = await spawnExec({
       instance: this.instance,
       cgroups: this.cgroups,
       conmon: findConmon(searchPath),
       runtime: this.runtime,
       containerId: this.id,
-      directory: join(this.bundle, "exec", String(this.#execs)),
+      directory,
       tty: options.tty ?? false,
+      stdin: options.stdin ?? false,
+      attached: options.attached ?? true,
+    });
+    return {
+      conmon,
+      directory,
       meanwhile: () => {},
       process: () =>
         makeExecProcess({
@@ -197,15 +204,14 @@ export class Box implements AsyncDisposable {
           tty: false,
           user: undefined,
           privileged: false,
-          host: readHostFacts(this.cgroups),
+          host: () => readHostFacts(this.cgroups),
           ...options,
         }),
-      stdin: options.stdin ?? false,
     };
   }
 
-  exec(args: readonly string[], options: Partial<ExecProcessInput> & { stdin?: boolean } = {}) {
-    return startExec(this.execLaunch(args, options));
+  async exec(args: readonly string[], options: Partial<ExecProcessInput> & { stdin?: boolean } = {}) {
+    return startExec(await this.execLaunch(args, options));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

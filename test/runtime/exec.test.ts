@@ -92,7 +92,9 @@ for (const runtime of ["crun", "runc"] as const) {
 
     test("that nobody is attached to leaves its exit code", async () => {
       await using box = await sleeper();
-      const launch = box.execLaunch(shell("while ! [ -e /tmp/go ]; do sleep 0.02; done; exit 6"));
+      const launch = await box.execLaunch(shell("while ! [ -e /tmp/go ]; do sleep 0.02; done; exit 6"), {
+        attached: false,
+      });
       const { pid } = await startDetachedExec(launch);
       expect(execStatus(launch.directory)).toEqual({ running: true, pid });
       const go = await box.exec(["touch", "/tmp/go"]);

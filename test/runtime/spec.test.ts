@@ -216,7 +216,7 @@ test("an exec has the container's process, with its own user, environment and di
     tty: false,
     user: undefined,
     privileged: false,
-    host,
+    host: () => host,
   };
   expect(makeExecProcess(input)).toEqual({
     ...spec.process,

@@ -46,8 +46,10 @@ export const exec: Command = {
         ...(detachKeys.changed ? { DetachKeys: detachKeys.value } : {}),
         ...(size === undefined ? {} : { ConsoleSize: [size.height, size.width] }),
       };
-      const opened = await engine();
-      if (isAttached && stdin && tty.value && !io.stdin.isTerminal) {
+      const isMistaken = isAttached && stdin && tty.value && !io.stdin.isTerminal;
+      const plan = { container, tty: tty.value, stdin, attached: isAttached };
+      const opened = await engine(isMistaken ? {} : { exec: plan });
+      if (isMistaken) {
         // A missing container is the more useful news.
         await opened.containers.inspect(container);
         checkTerminal(io, stdin, tty.value);

@@ -36,7 +36,9 @@ Image index won't be pushed, meaning that other manifests, including attestation
       if (name.digest !== undefined) throw new CommandError("cannot push a digest reference");
       const wanted = normalPlatform(platform.value, `Invalid platform ${platform.value}`);
       const { domain, path, tag } = name;
-      const opening = engine({ registry: { domain, ...(tag === undefined ? {} : { first: { path, tag } }) } });
+      const opening = engine({
+        registry: { domain, ...(tag === undefined ? {} : { first: { path, tag } }) },
+      });
       const options: PushOptions = {
         all: all.value,
         ...(wanted === undefined ? {} : { platform: wanted }),

@@ -23,12 +23,14 @@ export function checkLabel(text: string): string {
  * the caller's own; one that the caller has not set either unsets the image's.
  */
 export function environment(io: Io, files: readonly string[], variables: readonly string[]): string[] {
-  const fromFiles = files.flatMap((file) => readVariables(io, file, true));
+  const all: string[] = [];
+  for (const file of files) all.push(...readVariables(io, file, true));
   const given = variables.map((variable) => {
     const own = variable.includes("=") ? undefined : io.env[variable];
     return own === undefined ? variable : `${variable}=${own}`;
   });
-  return [...fromFiles, ...given];
+  all.push(...given);
+  return all;
 }
 
 /** Labels of the files, then those given one by one. */

@@ -16,7 +16,7 @@ const defaultKeys = "ctrl-p,ctrl-q";
 /** Bytes of a comma-separated list of keys; the empty list stands for the default. @throws CommandError */
 export function parseDetachKeys(text: string): Uint8Array {
   const keys = (text === "" ? defaultKeys : text).split(",");
-  return Uint8Array.from(keys.map((key) => keyCode(key, text)));
+  return new Uint8Array(keys.map((key) => keyCode(key, text)));
 }
 
 function keyCode(key: string, all: string): number {
@@ -52,15 +52,15 @@ export class DetachFilter {
       }
       if (this.#keys.length > 0 && this.#held.length === this.#keys.length) {
         this.#held = [];
-        return { data: Uint8Array.from(passed), detached: true };
+        return { data: new Uint8Array(passed), detached: true };
       }
     }
-    return { data: Uint8Array.from(passed), detached: false };
+    return { data: new Uint8Array(passed), detached: false };
   }
 
   /** What was held back, when the input has ended. */
   end(): Uint8Array {
-    const rest = Uint8Array.from(this.#held);
+    const rest = new Uint8Array(this.#held);
     this.#held = [];
     return rest;
   }

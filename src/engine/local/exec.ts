@@ -9,11 +9,11 @@ import type { AttachedStreams, OutputFrame } from "../../core/streams.ts";
 import { readFileSync } from "../../linux/files.ts";
 import { isAlive, startTimeOf } from "../../linux/processes.ts";
 import { prepareCgroupMove } from "../../runtime/cgroups.ts";
-import { findConmon } from "../../runtime/conmon.ts";
 import {
   type ExecLaunch,
   execStatus,
   type RunningExec,
+  spawnExec,
   startDetachedExec,
   startExec,
 } from "../../runtime/exec.ts";
@@ -23,6 +23,7 @@ import { resolveUser } from "../../runtime/users.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
 import { type ExecRecord, execById, execsOf, putExec } from "../../state/execs.ts";
 import { cleanWorkingDirectory } from "./configuration.ts";
+import { conmonAhead, endAhead, execDirectory, execSpawn, idAhead } from "./exec-ahead.ts";
 import { containerEvent, type Local } from "./local.ts";
 import { findContainer, requireLive } from "./lookup.ts";
 
@@ -34,6 +35,15 @@ export async function createExec(
   reference: string,
   config: ExecConfig,
 ): Promise<{ Id: string }> {
+  try {
+    return { Id: recordExec(local, reference, config) };
+  } catch (error) {
+    await endAhead(local);
+    throw error;
+  }
+}
+
+function recordExec(local: Local, reference: string, config: ExecConfig): ExecId {
   const { record, live } = requireLive(local, reference);
   void prepareCgroupMove(local.cgroups());
   if (live.status === "paused") {
@@ -41,14 +51,14 @@ export async function createExec(
   }
   if (config.Cmd.length === 0) throw new InvalidParameter("No exec command specified");
   const exec: ExecRecord = {
-    id: randomId() as ExecId,
+    id: idAhead(local, record.id) ?? (randomId() as ExecId),
     containerId: record.id,
     config,
     state: { status: "created" },
   };
   putExec(local.state, exec);
   local.emit(containerEvent(record, `exec_create: ${config.Cmd.join(" ")}`, { execID: exec.id }));
-  return { Id: exec.id };
+  return exec.id;
 }
 
 function forgetOld(local: Local, exec: ExecRecord): void {
@@ -67,13 +77,12 @@ export async function startAttached(
   options: { tty?: boolean; stdin?: boolean },
 ): Promise<AttachedStreams> {
   const exec = requireFresh(local, execId);
-  const launch = prepare(local, exec, {
-    tty: options.tty ?? exec.config.Tty === true,
-    stdin: options.stdin === true,
-  });
+  const tty = options.tty ?? exec.config.Tty === true;
   let running: RunningExec;
   try {
-    running = await run(local, exec, () => startExec(launch));
+    running = await run(local, exec, async () =>
+      startExec(await prepare(local, exec, { tty, stdin: options.stdin === true, attached: true })),
+    );
   } catch (error) {
     // The stream is open already by then, in Docker: what went wrong is said there, the exit code by inspect.
     if (error instanceof StartFailure) return saying(`${error.message}\r\n`);
@@ -119,8 +128,8 @@ function forward(streams: AttachedStreams): Omit<AttachedStreams, "output"> {
 
 export async function startDetached(local: Local, execId: string): Promise<void> {
   const exec = requireFresh(local, execId);
-  const launch = prepare(local, exec, { tty: exec.config.Tty === true, stdin: false });
-  const { pid } = await run(local, exec, () => startDetachedExec(launch));
+  const options = { tty: exec.config.Tty === true, stdin: false, attached: false };
+  const { pid } = await run(local, exec, async () => startDetachedExec(await prepare(local, exec, options)));
   putExec(local.state, { ...exec, state: { status: "running", process: identity(pid) } });
 }
 
@@ -138,6 +147,7 @@ async function run<Launched>(
         ? error.exitCode
         : 126;
     putExec(local.state, { ...exec, state: { status: "exited", exitCode } });
+    await endAhead(local);
     // Where the container ended meanwhile, and took the way of the launch along, that is what went wrong.
     if (!(error instanceof StartFailure)) requireLive(local, exec.containerId);
     throw error;
@@ -157,18 +167,16 @@ function findExec(local: Local, execId: string): ExecRecord {
   return exec;
 }
 
-function prepare(local: Local, exec: ExecRecord, options: { tty: boolean; stdin: boolean }): ExecLaunch {
+async function prepare(
+  local: Local,
+  exec: ExecRecord,
+  options: { tty: boolean; stdin: boolean; attached: boolean },
+): Promise<ExecLaunch> {
   const { record } = requireLive(local, exec.containerId);
-  const bundle = bundlePath(local.instance, record.id);
+  const ahead = await conmonAhead(local, exec.id, options);
   return {
-    instance: local.instance,
-    conmon: findConmon(local.searchPath),
-    cgroups: local.cgroups(),
-    runtime: local.runtime(record.runtime),
-    containerId: record.id,
-    directory: join(bundle, "exec", exec.id),
-    tty: options.tty,
-    stdin: options.stdin,
+    conmon: ahead ?? (await spawnExec(execSpawn(local, record, exec.id, options))),
+    directory: execDirectory(local, record.id, exec.id),
     process: () => {
       local.emit(containerEvent(record, `exec_start: ${exec.config.Cmd.join(" ")}`, { execID: exec.id }));
       return processOf(local, record, exec.config, options.tty);
@@ -192,7 +200,7 @@ function processOf(local: Local, record: ContainerRecord, config: ExecConfig, tt
     tty,
     user,
     privileged: config.Privileged === true,
-    host: local.host(),
+    host: local.host,
     ...(config.ConsoleSize
       ? { consoleSize: { height: config.ConsoleSize[0], width: config.ConsoleSize[1] } }
       : {}),

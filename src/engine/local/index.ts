@@ -4,11 +4,12 @@
  */
 import type { Instance } from "../../core/instance.ts";
 import type { FirstQuestion, Registries, RegistryConfig } from "../../registry/client/index.ts";
-import type { CgroupLayout } from "../../runtime/cgroups.ts";
+import { type CgroupLayout, detectCgroups, prepareCgroupMove } from "../../runtime/cgroups.ts";
 import { openState } from "../../state/state.ts";
 import type { Builds } from "../build.ts";
 import type { Containers, Engine, Execs } from "../engine.ts";
 import { lazyWorkingContainers } from "../working/index.ts";
+import type { ExecPlan } from "./exec-ahead.ts";
 import { localImages } from "./images.ts";
 import { type Local, makeLocal, plainRegistries, registryOptions } from "./local.ts";
 import { repair } from "./repair.ts";
@@ -23,6 +24,8 @@ export interface LocalEngineOptions {
   storageDriver?: string;
   /** A process in a container will start: the kernel is told before the database is opened. */
   startsProcess?: boolean;
+  /** An exec that will be created and started: its conmon is spawned as soon as the container is known. */
+  exec?: ExecPlan;
   /** A registry that will be asked, and for what first: it is looked for while the database is opened. */
   registry?: { domain: string; first?: FirstQuestion };
   /** Mirrors, insecure registries, certificates and proxies; read when a registry is first asked. */
@@ -36,6 +39,7 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Engi
     options.registry === undefined ? undefined : await seekRegistry(options, options.registry);
   const state = openState(options.instance);
   const local = makeLocal({ ...options, state, cgroups, registries });
+  if (options.exec !== undefined) await (await import("./exec-ahead.ts")).beginExec(local, options.exec);
   await repair(local);
   const engine: Engine = {
     containers: localContainers(local),
@@ -53,10 +57,6 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Engi
 
 /** Asks for the first move between cgroups, which takes some 10 ms and does not need us. */
 function cgroupsToMoveIn(): CgroupLayout {
-  const {
-    detectCgroups,
-    prepareCgroupMove,
-  }: typeof import("../../runtime/cgroups.ts") = require("../../runtime/cgroups.ts");
   const layout = detectCgroups();
   void prepareCgroupMove(layout);
   return layout;
@@ -66,9 +66,7 @@ async function seekRegistry(
   { registryConfig }: LocalEngineOptions,
   { domain, first }: { domain: string; first?: FirstQuestion },
 ): Promise<Registries> {
-  const {
-    openRegistries,
-  }: typeof import("../../registry/client/index.ts") = require("../../registry/client/index.ts");
+  const { openRegistries } = await import("../../registry/client/index.ts");
   const registries = openRegistries(registryConfig?.() ?? plainRegistries, registryOptions);
   registries.seek(domain, first);
   // The request is under way before the database keeps this thread busy.

@@ -5,13 +5,14 @@ import type { Instance } from "../../core/instance.ts";
 import type { AttachedStreams } from "../../core/streams.ts";
 import { version } from "../../core/version.ts";
 import type { ContentStore } from "../../images/content.ts";
+import { currentBootId } from "../../linux/boot.ts";
 import { startTimeOf } from "../../linux/processes.ts";
 import type { Registries, RegistryConfig } from "../../registry/client/index.ts";
-import type { CgroupLayout } from "../../runtime/cgroups.ts";
+import { type CgroupLayout, detectCgroups } from "../../runtime/cgroups.ts";
 import type { HostFacts } from "../../runtime/host.ts";
-import type { OciRuntime } from "../../runtime/runtimes.ts";
+import { findRuntime, type OciRuntime } from "../../runtime/runtimes.ts";
 import type { ContainerRecord, ProcessIdentity } from "../../state/containers.ts";
-import type { NewEvent } from "../../state/events.ts";
+import { emitEvent, type NewEvent } from "../../state/events.ts";
 import type { State } from "../../state/state.ts";
 import type { Snapshotter } from "../../storage/snapshotter.ts";
 
@@ -58,17 +59,13 @@ export interface LocalOptions {
   registries?: Registries | undefined;
 }
 
-/** Most commands need two or three of these: each is loaded when it is first used. */
+/** Few commands need more than one of these: each is loaded when it is first used, which has its price, too. */
 const rooms = {
   content: (): typeof import("../../images/content.ts") => require("../../images/content.ts"),
   snapshots: (): typeof import("../../storage/open.ts") => require("../../storage/open.ts"),
-  cgroups: (): typeof import("../../runtime/cgroups.ts") => require("../../runtime/cgroups.ts"),
   host: (): typeof import("../../runtime/host.ts") => require("../../runtime/host.ts"),
-  boot: (): typeof import("../../linux/boot.ts") => require("../../linux/boot.ts"),
   registries: (): typeof import("../../registry/client/index.ts") =>
     require("../../registry/client/index.ts"),
-  runtimes: (): typeof import("../../runtime/runtimes.ts") => require("../../runtime/runtimes.ts"),
-  events: (): typeof import("../../state/events.ts") => require("../../state/events.ts"),
 };
 
 /** No mirrors and no exceptions. */
@@ -84,7 +81,7 @@ export const registryOptions = { userAgent: `davit/${version} (linux)` };
 /** Opens nothing that is not used: each room is loaded when it is first asked for. */
 export function makeLocal(options: LocalOptions): Local {
   const { instance, state, self, searchPath } = options;
-  const cgroups = once(() => options.cgroups ?? rooms.cgroups().detectCgroups());
+  const cgroups = once(() => options.cgroups ?? detectCgroups());
   const host = once(() => rooms.host().readHostFacts(cgroups()));
   const content = once(() => rooms.content().openContent(instance.dataRoot));
   const snapshots = once(() => rooms.snapshots().openSnapshotter(state, options.storageDriver));
@@ -94,7 +91,7 @@ export function makeLocal(options: LocalOptions): Local {
   const registries = once(
     () => options.registries ?? rooms.registries().openRegistries(registryConfig(), registryOptions),
   );
-  const bootId = once(() => rooms.boot().currentBootId());
+  const bootId = once(() => currentBootId());
   const me = once(() => ({ pid: process.pid, started: startTimeOf(process.pid) ?? 0 }));
   return {
     instance,
@@ -124,9 +121,9 @@ export function makeLocal(options: LocalOptions): Local {
     waitingClients: new Map(),
     runtime: (requested) => {
       const where = { execRoot: instance.execRoot, searchPath, cgroups: cgroups() };
-      return rooms.runtimes().findRuntime(where, requested);
+      return findRuntime(where, requested);
     },
-    emit: (event) => rooms.events().emitEvent(state, event),
+    emit: (event) => emitEvent(state, event),
   };
 }
 
