@@ -36,29 +36,42 @@ export async function createExec(
   config: ExecConfig,
 ): Promise<{ Id: string }> {
   try {
-    return { Id: recordExec(local, reference, config) };
+    return { Id: makeExec(local, reference, config) };
   } catch (error) {
     await endAhead(local);
     throw error;
   }
 }
 
-function recordExec(local: Local, reference: string, config: ExecConfig): ExecId {
+/** Made for a conmon that waits, and recorded when it has gone on: until then nobody else knows of them. */
+const unrecorded = new Map<string, ExecRecord>();
+
+function makeExec(local: Local, reference: string, config: ExecConfig): ExecId {
   const { record, live } = requireLive(local, reference);
   void prepareCgroupMove(local.cgroups());
   if (live.status === "paused") {
     throw new Conflict(`container ${reference} is paused, unpause the container before exec`);
   }
   if (config.Cmd.length === 0) throw new InvalidParameter("No exec command specified");
+  const ahead = idAhead(local, record.id);
   const exec: ExecRecord = {
-    id: idAhead(local, record.id) ?? (randomId() as ExecId),
+    id: ahead ?? (randomId() as ExecId),
     containerId: record.id,
     config,
     state: { status: "created" },
   };
-  putExec(local.state, exec);
-  local.emit(containerEvent(record, `exec_create: ${config.Cmd.join(" ")}`, { execID: exec.id }));
+  if (ahead === undefined) recordCreated(local, record, exec);
+  else unrecorded.set(exec.id, exec);
   return exec.id;
+}
+
+function recordCreated(local: Local, container: ContainerRecord, exec: ExecRecord): void {
+  putExec(local.state, exec);
+  emitOf(local, container, exec, "exec_create");
+}
+
+function emitOf(local: Local, container: ContainerRecord, exec: ExecRecord, action: string): void {
+  local.emit(containerEvent(container, `${action}: ${exec.config.Cmd.join(" ")}`, { execID: exec.id }));
 }
 
 function forgetOld(local: Local, exec: ExecRecord): void {
@@ -146,6 +159,7 @@ async function run<Launched>(
       error instanceof Error && "exitCode" in error && typeof error.exitCode === "number"
         ? error.exitCode
         : 126;
+    unrecorded.delete(exec.id);
     putExec(local.state, { ...exec, state: { status: "exited", exitCode } });
     await endAhead(local);
     // Where the container ended meanwhile, and took the way of the launch along, that is what went wrong.
@@ -162,7 +176,7 @@ function requireFresh(local: Local, execId: string): ExecRecord {
 }
 
 function findExec(local: Local, execId: string): ExecRecord {
-  const exec = execById(local.state, execId);
+  const exec = unrecorded.get(execId) ?? execById(local.state, execId);
   if (exec === undefined) throw new NotFound(`No such exec instance: ${execId}`);
   return exec;
 }
@@ -177,11 +191,12 @@ async function prepare(
   return {
     conmon: ahead ?? (await spawnExec(execSpawn(local, record, exec.id, options))),
     directory: execDirectory(local, record.id, exec.id),
-    process: () => {
-      local.emit(containerEvent(record, `exec_start: ${exec.config.Cmd.join(" ")}`, { execID: exec.id }));
-      return processOf(local, record, exec.config, options.tty);
+    process: () => processOf(local, record, exec.config, options.tty),
+    meanwhile: () => {
+      if (unrecorded.delete(exec.id)) recordCreated(local, record, exec);
+      emitOf(local, record, exec, "exec_start");
+      forgetOld(local, exec);
     },
-    meanwhile: () => forgetOld(local, exec),
   };
 }
 
