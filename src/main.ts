@@ -72,6 +72,8 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
     );
   }
   const { openLocalEngine } = await import("./engine/local/index.ts");
+  // Here it may be awaited, which is quicker than `require`.
+  const configFile = choice.registry === undefined ? undefined : await import("./registry/config-file.ts");
   const engine = await openLocalEngine({
     instance: instanceOf(choice),
     self: selfCommand(),
@@ -81,7 +83,8 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
     ...(choice.registry === undefined ? {} : { registry: choice.registry }),
     ...(choice.storageDriver === undefined ? {} : { storageDriver: choice.storageDriver }),
     registryConfig: () => {
-      const config: typeof import("./registry/config-file.ts") = require("./registry/config-file.ts");
+      const config: typeof import("./registry/config-file.ts") =
+        configFile ?? require("./registry/config-file.ts");
       const environment = process.env;
       return config.readRegistryConfig({ files: config.configFilesOf(environment), environment });
     },

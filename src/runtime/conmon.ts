@@ -110,6 +110,8 @@ export interface ConmonLink extends Disposable {
   report(): Promise<ConmonReport>;
   /** For an attached exec: settles when its attach socket listens. */
   listening(): Promise<void>;
+  /** In place of what it waits for: it is told to go on, finds nothing to run, and has ended when this settles. */
+  abandon(): Promise<void>;
 }
 
 /** Spawns conmon, which waits for `release`. */
@@ -152,7 +154,12 @@ export async function spawnConmon(
   const attach = isAttached ? pair() : undefined;
   const attachments = attach === undefined ? undefined : opened.use(await readLines(attach.ours));
   const start = pair();
-  opened.defer(() => closeFd(start.ours));
+  let startIsOpen = true;
+  const closeStart = () => {
+    if (startIsOpen) closeFd(start.ours);
+    startIsOpen = false;
+  };
+  opened.defer(closeStart);
   const errors = openSync(join(directory, "conmon.log"), "w", 0o600);
   lent.defer(() => closeSync(errors));
   const pipes = [sync.theirs, start.theirs, ...(attach === undefined ? [] : [attach.theirs])];
@@ -200,6 +207,14 @@ export async function spawnConmon(
     },
     listening: async () => {
       if ((await attachments?.next()) === undefined) throw await failure();
+    },
+    abandon: async () => {
+      using _ = held;
+      if (!isReleased) child.kill("SIGKILL");
+      closeStart();
+      await child.exited;
+      // The one that it has left behind holds the other end until it ends.
+      while ((await reports.next()) !== undefined);
     },
     [Symbol.dispose]: () => {
       // It takes our closing of the start pipe for its release.

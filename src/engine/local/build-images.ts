@@ -88,7 +88,7 @@ async function pulled(
   vertex: Vertex,
   options: BuildImagesOptions,
 ): Promise<Found> {
-  const { pull } = await import("./pull.ts");
+  const { pull } = await import("./pull-again.ts");
   const auth = await options.credentials?.(parseReference(name).domain);
   const messages = pull(local, name, {
     platform: formatPlatform(platform),

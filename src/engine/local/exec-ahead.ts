@@ -106,6 +106,6 @@ export async function endAhead(local: Local): Promise<void> {
   if (ahead === undefined) return;
   begun.delete(local);
   const conmon = await ahead.conmon.catch(() => undefined);
-  conmon?.[Symbol.dispose]();
+  await conmon?.abandon();
   rmSync(execDirectory(local, ahead.containerId, ahead.id), { recursive: true, force: true });
 }

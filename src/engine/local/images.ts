@@ -20,7 +20,7 @@ export function localImages(local: Local): Images {
     },
     prune: async (filters) => (await import("../../images/prune.ts")).pruneImages(local, filters),
     async *pull(reference, options) {
-      yield* (await import("./pull.ts")).pull(local, reference, options);
+      yield* (await import("./pull-again.ts")).pull(local, reference, options);
     },
     async *push(reference, options) {
       yield* (await import("./push.ts")).push(local, reference, options);

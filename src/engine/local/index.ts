@@ -3,6 +3,7 @@
  * in the instance's records (src/state) and in nothing else, so that any number of processes may work side by side.
  */
 import type { Instance } from "../../core/instance.ts";
+import type { ContentStore } from "../../images/content.ts";
 import type { FirstQuestion, Registries, RegistryConfig } from "../../registry/client/index.ts";
 import { type CgroupLayout, detectCgroups, prepareCgroupMove } from "../../runtime/cgroups.ts";
 import { openState } from "../../state/state.ts";
@@ -35,10 +36,9 @@ export interface LocalEngineOptions {
 /** Opens the instance, making it on first use, and repairs what a crash may have left. */
 export async function openLocalEngine(options: LocalEngineOptions): Promise<Engine> {
   const cgroups = options.startsProcess === true ? cgroupsToMoveIn() : undefined;
-  const registries =
-    options.registry === undefined ? undefined : await seekRegistry(options, options.registry);
+  const transfer = options.registry === undefined ? {} : await beginTransfer(options, options.registry);
   const state = openState(options.instance);
-  const local = makeLocal({ ...options, state, cgroups, registries });
+  const local = makeLocal({ ...options, state, cgroups, ...transfer });
   if (options.exec !== undefined) await (await import("./exec-ahead.ts")).beginExec(local, options.exec);
   await repair(local);
   const engine: Engine = {
@@ -62,16 +62,18 @@ function cgroupsToMoveIn(): CgroupLayout {
   return layout;
 }
 
-async function seekRegistry(
-  { registryConfig }: LocalEngineOptions,
+/** Asks the registry, and opens what its answer will be compared with. */
+async function beginTransfer(
+  { instance, registryConfig }: LocalEngineOptions,
   { domain, first }: { domain: string; first?: FirstQuestion },
-): Promise<Registries> {
+): Promise<{ registries: Registries; content: ContentStore }> {
   const { openRegistries } = await import("../../registry/client/index.ts");
   const registries = openRegistries(registryConfig?.() ?? plainRegistries, registryOptions);
   registries.seek(domain, first);
   // The request is under way before the database keeps this thread busy.
   await Bun.sleep(0);
-  return registries;
+  const { openContent } = await import("../../images/content.ts");
+  return { registries, content: openContent(instance.dataRoot) };
 }
 
 /** Each verb is loaded when it is called: a command needs one or two of them. */

@@ -55,6 +55,8 @@ export interface LocalOptions {
   registryConfig?: () => RegistryConfig;
   /** Where they were looked for already. */
   cgroups?: CgroupLayout | undefined;
+  /** Where it is known that it will be needed. */
+  content?: ContentStore | undefined;
   /** Where one of them was asked for already. */
   registries?: Registries | undefined;
 }
@@ -83,7 +85,7 @@ export function makeLocal(options: LocalOptions): Local {
   const { instance, state, self, searchPath } = options;
   const cgroups = once(() => options.cgroups ?? detectCgroups());
   const host = once(() => rooms.host().readHostFacts(cgroups()));
-  const content = once(() => rooms.content().openContent(instance.dataRoot));
+  const content = once(() => options.content ?? rooms.content().openContent(instance.dataRoot));
   const snapshots = once(() => rooms.snapshots().openSnapshotter(state, options.storageDriver));
   // A driver that is asked for by name is checked at once.
   if (options.storageDriver !== undefined) snapshots();

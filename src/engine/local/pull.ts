@@ -1,20 +1,20 @@
 /**
- * `pull`: a name of a registry into the local store. Layers are fetched side by side and unpacked while they come; what
+ * The rest of a `pull`: a name of a registry into the local store. Layers are fetched side by side and unpacked while they come; what
  * is here already is not asked for. Messages are dockerd's.
  */
 import { InvalidParameter, NotFound } from "../../core/errors.ts";
+import type { Digest } from "../../core/ids.ts";
 import { heldAttestations } from "../../images/attestations.ts";
-import { type Image, idOf, type NamedImage } from "../../images/image.ts";
+import { idOf, type NamedImage } from "../../images/image.ts";
 import type { LocalStoreSink } from "../../images/local-store.ts";
 import { isIndexType, type Platform } from "../../images/manifest.ts";
 import { detectHostPlatform, formatPlatform, parsePlatform, servesPlatform } from "../../images/platform.ts";
-import { progressOf, type Report } from "../../images/progress.ts";
+import type { Report } from "../../images/progress.ts";
 import { type ImageRecord, imageById, imageByName } from "../../images/records.ts";
 import {
   canonicalForm,
   familiarForm,
   familiarName,
-  parseReference,
   type Reference,
   withDefaultTag,
   withDigest,
@@ -22,39 +22,45 @@ import {
 import { pullMessages } from "../../images/transfer/layer-messages.ts";
 import type { LayerWatch } from "../../images/transfer/watch.ts";
 import type { Repository } from "../../registry/client/index.ts";
-import { appendEvent, type NewEvent, ringBell } from "../../state/events.ts";
-import { isCommitted } from "../../storage/records.ts";
-import type { ProgressMessage, PullOptions } from "../engine.ts";
+import { appendEvent, ringBell } from "../../state/events.ts";
+import type { PullOptions } from "../engine.ts";
 import type { Local } from "./local.ts";
+import { hasLayers, pullEvent, statusOf } from "./pull-again.ts";
 import { type RemoteImage, remoteImage } from "./remote-image.ts";
 
-/**
- * @throws InvalidParameter for a reference or platform that is none, and for what a registry sends that is not what it
- *   promised; NotFound, Unauthorized, Unavailable in Docker's words; LinuxError ENOSPC. Then nothing has changed but
- *   what `all` had pulled before.
- */
-export function pull(local: Local, text: string, options: PullOptions = {}): AsyncGenerator<ProgressMessage> {
-  return progressOf(async (report, signal) => {
-    const reference = parseReference(text);
-    const platform = options.platform ? parsePlatform(options.platform) : undefined;
-    const repository = local.registries.repository(reference, options.auth);
-    const one = async (name: Reference): Promise<Pulled> =>
-      pullName({ local, repository, name, platform, report, isLazy: options.lazy === true, signal });
-    if (options.all !== true) {
-      // A digest says it all: the tag beside it stays as it is.
-      const name =
-        reference.digest === undefined ? withDefaultTag(reference) : { ...reference, tag: undefined };
-      const pulled = await one(name);
-      report({ status: statusOf(name, pulled) });
-      if (pulled.warning !== undefined) report({ status: pulled.warning });
-      await pulled.settle();
-      return;
-    }
-    if (reference.tag !== undefined || reference.digest !== undefined) {
-      throw new InvalidParameter("tag can't be used with --all-tags/-a");
-    }
-    await pullAll(repository, reference, one, report, signal);
-  }, options.signal);
+/** A pull, as far as `pull-again.ts` has come with it. */
+export interface PullBegun {
+  local: Local;
+  repository: Repository;
+  reference: Reference;
+  options: PullOptions;
+  /** What the registry says that the tag leads to, where it was asked already. */
+  resolved: Digest | undefined;
+  report: Report;
+  signal: AbortSignal;
+}
+
+/** @throws as `pull` */
+export async function pullInto(begun: PullBegun): Promise<void> {
+  const { local, repository, reference, options, resolved, report, signal } = begun;
+  const platform = options.platform ? parsePlatform(options.platform) : undefined;
+  const isLazy = options.lazy === true;
+  const one = async (name: Reference): Promise<Pulled> =>
+    pullName({ local, repository, name, platform, resolved, report, isLazy, signal });
+  if (options.all !== true) {
+    // A digest says it all: the tag beside it stays as it is.
+    const name =
+      reference.digest === undefined ? withDefaultTag(reference) : { ...reference, tag: undefined };
+    const pulled = await one(name);
+    report({ status: statusOf(name, pulled) });
+    if (pulled.warning !== undefined) report({ status: pulled.warning });
+    await pulled.settle();
+    return;
+  }
+  if (reference.tag !== undefined || reference.digest !== undefined) {
+    throw new InvalidParameter("tag can't be used with --all-tags/-a");
+  }
+  await pullAll(repository, reference, one, report, signal);
 }
 
 async function pullAll(
@@ -84,17 +90,13 @@ interface Pulled {
   settle(): Promise<void>;
 }
 
-function statusOf(name: Reference, { isNewer }: Pick<Pulled, "isNewer">): string {
-  const words = isNewer ? "Downloaded newer image for" : "Image is up to date for";
-  return `Status: ${words} ${familiarForm(name)}`;
-}
-
 interface Request {
   local: Local;
   repository: Repository;
   /** With a tag or a digest. */
   name: Reference;
   platform: Platform | undefined;
+  resolved: Digest | undefined;
   report: Report;
   isLazy: boolean;
   signal: AbortSignal;
@@ -105,6 +107,7 @@ async function pullName(request: Request): Promise<Pulled> {
   const remote = await remoteImage(repository, local.content, name, {
     platform: () => request.platform ?? detectHostPlatform(),
     isKnown: imageByName(local.state, name) !== undefined,
+    resolved: request.resolved,
     found: () => report({ status: `Pulling from ${name.path}`, id: labelOf(name) }),
     signal,
   });
@@ -151,12 +154,8 @@ async function hasImage(local: Local, { image, manifest }: RemoteImage): Promise
   if (record?.manifest !== manifest) return false;
   // Documents are small enough to be read: one that is damaged is fetched again.
   if ([record.id, manifest].some((digest) => local.content.tryRead(digest) === undefined)) return false;
-  for (const layer of image.layers) {
-    const { digest, size } = await layer.descriptor();
-    if (!local.content.has(digest) || local.content.sizeOf(digest) !== size) return false;
-  }
-  const top = record.chainIds.at(-1);
-  return top === undefined || isCommitted(local.state, top);
+  const layers = await Promise.all(image.layers.map((layer) => layer.descriptor()));
+  return hasLayers(local, record, layers);
 }
 
 /** The names that a pull gives: its tag, if it has one, and the digest that the registry has it under. */
@@ -169,13 +168,6 @@ function named(request: Request, remote: RemoteImage): NamedImage {
   const { image, index } = remote;
   const names = namesOf(request, remote);
   return { image, names, parent: undefined, ...(index === undefined ? {} : { index }) };
-}
-
-/** As Docker has it: about the name, not about the image. */
-function pullEvent(name: Reference, image: Image): NewEvent {
-  const { config } = image.config.value;
-  const Attributes = { ...config.Labels, name: familiarName(name) };
-  return { Type: "image", Action: "pull", Actor: { ID: familiarForm(name), Attributes } };
 }
 
 /** As Docker, which tells nothing of the layers of an image that is here. */
@@ -197,7 +189,7 @@ async function nameOnly(request: Request, remote: RemoteImage): Promise<Pulled["
   if (!isNamed || !isIndexed || (remote.index === undefined && hasIndex(wanted, record?.variantOf))) {
     return fetch(request, remote, silent);
   }
-  appendEvent(state, pullEvent(name, remote.image));
+  appendEvent(state, pullEvent(name, remote.image.config.value));
   ringBell(state.instance);
   return async () => {};
 }
@@ -220,7 +212,7 @@ async function fetch(request: Request, remote: RemoteImage, watch: LayerWatch): 
   const sink = resources.use(
     localStoreSink(local, session, {
       action: "pull",
-      eventOf: ({ image }) => pullEvent(name, image),
+      eventOf: ({ image }) => pullEvent(name, image.config.value),
       report,
       watch,
       fetch: (_, descriptor) => (offset, stop) => repository.blob(descriptor, { offset, signal: stop }),

@@ -26,20 +26,28 @@ export interface RemoteImage {
  * so that a tag that moves meanwhile mixes nothing.
  * @param options.platform is called where there is a choice: to find out what this machine's CPU can takes a while.
  * @param options.isKnown the name leads somewhere here already: then it is only looked whether that has changed.
+ * @param options.resolved what the registry said that it leads to.
  * @param options.found is called when it is known what the name leads to, before a platform of it is chosen.
  */
 export async function remoteImage(
   repository: Repository,
   content: ContentStore,
   reference: Reference,
-  options: { platform: () => Platform; isKnown: boolean; found: () => void; signal: AbortSignal },
+  options: {
+    platform: () => Platform;
+    isKnown: boolean;
+    resolved: Digest | undefined;
+    found: () => void;
+    signal: AbortSignal;
+  },
 ): Promise<RemoteImage> {
-  const { platform, isKnown, found, signal } = options;
+  const { platform, isKnown, resolved: known, found, signal } = options;
   const documents = new Map<Digest, RemoteDocument>();
   const cached = withKnownDocuments(repository, content, documents);
   const { digest, tag } = withDefaultTag(reference);
   const name = digest ?? tag ?? "";
-  const start = isKnown && digest === undefined ? (await repository.resolve(name, signal)).digest : name;
+  const asks = known === undefined && isKnown && digest === undefined;
+  const start = asks ? (await repository.resolve(name, signal)).digest : (known ?? name);
   const root = await cached.manifest(start, signal);
   found();
   const resolved = await resolveImage(cached, root.digest, platform, signal);

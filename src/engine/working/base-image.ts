@@ -71,7 +71,7 @@ async function pull(
   name: string,
   request: Pick<FromRequest, "platform"> & Reach,
 ): Promise<void> {
-  const { pull: pullImage } = await import("../local/pull.ts");
+  const { pull: pullImage } = await import("../local/pull-again.ts");
   const { domain } = parseReference(name);
   const auth = await request.credentials?.(domain);
   const messages = pullImage(reaching(local, request), name, {
