@@ -1,5 +1,6 @@
 /** Signals to a container's first process. */
 import { Conflict } from "../../core/errors.ts";
+import type { ContainerId } from "../../core/ids.ts";
 import { isAlive, openProcess, type ProcessHandle } from "../../linux/processes.ts";
 import { type ContainerRecord, containerById, updateContainer } from "../../state/containers.ts";
 import { signalNumber } from "./configuration.ts";
@@ -7,7 +8,7 @@ import { containerEvent, type Local } from "./local.ts";
 import { lockContainer } from "./lock-container.ts";
 import { findContainer } from "./lookup.ts";
 import { thaw } from "./pause.ts";
-import { settle } from "./settle.ts";
+import { settle, settleLocked } from "./settle.ts";
 import { type LiveState, liveState } from "./status.ts";
 
 const sigkill = 9;
@@ -21,10 +22,11 @@ export async function kill(local: Local, reference: string, signal = "KILL"): Pr
   if (live === undefined) {
     throw new Conflict(`cannot kill container: ${reference}: container ${record.id} is not running`);
   }
-  if (number === sigkill || number === signalNumber(record.config.StopSignal || "TERM")) {
-    await noteUsersStop(local, record);
-  }
-  await signalContainer(local, record, live, number);
+  const ends = number === sigkill || number === signalNumber(record.config.StopSignal || "TERM");
+  const noted = ends ? await noteUsersStop(local, record.id) : record;
+  // Its policy may have started it once more: then that is what is meant.
+  const current = noted && liveState(noted);
+  if (current !== undefined) await signalContainer(local, record, current, number);
   local.emit(containerEvent(record, "kill", { signal: String(number) }));
 }
 
@@ -50,35 +52,34 @@ export async function signalContainer(
   if (state.status === "paused" && signal === sigkill) await thaw(local, record);
 }
 
-/** Writes down, before the signal goes out, that the restart policy is to leave it alone. */
-export async function noteUsersStop(local: Local, record: ContainerRecord): Promise<void> {
-  using _ = await lockContainer(local, record.id);
-  local.state.transaction(() => {
-    const now = containerById(local.state, record.id);
-    if (now !== undefined) updateContainer(local.state, { ...now, stoppedByUser: true });
+/**
+ * Writes down, before the signal goes out, that the restart policy is to leave it alone, and ends its wait for a restart.
+ * @returns the record as it is from then on, live or not; undefined when it is gone.
+ */
+export async function noteUsersStop(local: Local, id: ContainerId): Promise<ContainerRecord | undefined> {
+  using _ = await lockContainer(local, id);
+  await settleLocked(local, id);
+  return local.state.transaction(() => {
+    const now = containerById(local.state, id);
+    if (now === undefined) return undefined;
+    const isWaiting = now.state.status === "restarting";
+    const noted: ContainerRecord = {
+      ...now,
+      ...(isWaiting ? { state: { status: "exited" } } : {}),
+      stoppedByUser: true,
+    };
+    updateContainer(local.state, noted);
+    return noted;
   });
 }
 
 /** Kills and waits until the end is recorded. For a container in whatever state. */
 export async function killAndWait(local: Local, record: ContainerRecord): Promise<void> {
-  await noteUsersStop(local, record);
-  const live = liveState(record);
-  if (live === undefined) {
-    await cancelRestart(local, record);
-    return;
-  }
+  const noted = await noteUsersStop(local, record.id);
+  const live = noted && liveState(noted);
+  if (live === undefined) return;
   using init = openInit(live);
   await signalContainer(local, record, live, sigkill);
   await init?.ended();
   await settle(local, record.id);
-}
-
-/** Ends the wait of a container that its policy was about to restart. */
-export async function cancelRestart(local: Local, record: ContainerRecord): Promise<void> {
-  using _ = await lockContainer(local, record.id);
-  local.state.transaction(() => {
-    const now = containerById(local.state, record.id);
-    if (now?.state.status !== "restarting") return;
-    updateContainer(local.state, { ...now, state: { status: "exited" } });
-  });
 }

@@ -2,12 +2,12 @@
 import { NotModified } from "../../core/errors.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
 import { signalNumber } from "./configuration.ts";
-import { cancelRestart, killAndWait, noteUsersStop, openInit, signalContainer } from "./kill.ts";
+import { killAndWait, noteUsersStop, openInit, signalContainer } from "./kill.ts";
 import { containerEvent, type Local } from "./local.ts";
 import { findContainer } from "./lookup.ts";
 import { settle } from "./settle.ts";
 import { start } from "./start.ts";
-import { liveState } from "./status.ts";
+import { type LiveState, liveState } from "./status.ts";
 
 /** Seconds that a container has between the signal and SIGKILL, if neither it nor the caller says otherwise. */
 const defaultTimeout = 10;
@@ -24,20 +24,25 @@ export async function stop(local: Local, reference: string, options: StopOptions
   const found = findContainer(local.state, reference);
   const record = await settle(local, found.id);
   if (record === undefined) return;
-  if (record.state.status === "restarting") {
-    await noteUsersStop(local, record);
-    await cancelRestart(local, record);
-    return;
+  if (record.state.status !== "restarting" && liveState(record) === undefined) {
+    throw new NotModified(`Container ${record.id} is already stopped`);
   }
-  await stopRunning(local, record, options);
+  const signal = signalNumber(options.signal || record.config.StopSignal || "TERM");
+  // Its policy may have started it once more, or it has ended, since it was looked at.
+  const noted = await noteUsersStop(local, record.id);
+  const live = noted && liveState(noted);
+  if (noted !== undefined && live !== undefined)
+    await stopRunning(local, noted, live, { ...options, signal });
 }
 
-async function stopRunning(local: Local, record: ContainerRecord, options: StopOptions): Promise<void> {
-  const live = liveState(record);
-  if (live === undefined) throw new NotModified(`Container ${record.id} is already stopped`);
-  const signal = signalNumber(options.signal || record.config.StopSignal || "TERM");
+async function stopRunning(
+  local: Local,
+  record: ContainerRecord,
+  live: LiveState,
+  options: Omit<StopOptions, "signal"> & { signal: number },
+): Promise<void> {
+  const { signal } = options;
   const timeout = options.timeout ?? record.config.StopTimeout ?? defaultTimeout;
-  await noteUsersStop(local, record);
   using init = openInit(live);
   await signalContainer(local, record, live, signal);
   local.emit(containerEvent(record, "kill", { signal: String(signal) }));
