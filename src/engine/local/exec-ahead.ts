@@ -23,9 +23,10 @@ export interface ExecPlan {
 
 type ExecOptions = Pick<ExecPlan, "tty" | "stdin" | "attached">;
 
-interface ExecAhead extends ExecOptions {
+interface ExecAhead extends ExecPlan {
   id: ExecId;
-  containerId: ContainerId;
+  /** As it was found: it ran. */
+  record: ContainerRecord;
   conmon: Promise<ConmonLink>;
 }
 
@@ -37,7 +38,7 @@ export async function beginExec(local: Local, plan: ExecPlan): Promise<void> {
   if (record === undefined) return;
   const id = randomId() as ExecId;
   const conmon = (async () => spawnExec(execSpawn(local, record, id, plan)))();
-  begun.set(local, { ...plan, id, containerId: record.id, conmon });
+  begun.set(local, { ...plan, id, record, conmon });
   await conmon.catch(() => undefined);
 }
 
@@ -78,10 +79,13 @@ export function execDirectory(local: Local, containerId: ContainerId, id: ExecId
   return join(bundlePath(local.instance, containerId), "exec", id);
 }
 
-/** The id that an exec in this container has to have, for what was begun to be of use. */
-export function idAhead(local: Local, containerId: ContainerId): ExecId | undefined {
+/** What was begun for an exec in this container, which was found a moment ago: the exec has to have this id. */
+export function execAhead(
+  local: Local,
+  reference: string,
+): { id: ExecId; record: ContainerRecord } | undefined {
   const ahead = begun.get(local);
-  return ahead?.containerId === containerId ? ahead.id : undefined;
+  return ahead?.container === reference ? ahead : undefined;
 }
 
 /** The conmon that waits for this exec, if there is one; one that waits for something else is put away. */
@@ -107,5 +111,5 @@ export async function endAhead(local: Local): Promise<void> {
   begun.delete(local);
   const conmon = await ahead.conmon.catch(() => undefined);
   await conmon?.abandon();
-  rmSync(execDirectory(local, ahead.containerId, ahead.id), { recursive: true, force: true });
+  rmSync(execDirectory(local, ahead.record.id, ahead.id), { recursive: true, force: true });
 }

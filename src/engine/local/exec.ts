@@ -23,7 +23,7 @@ import { resolveUser } from "../../runtime/users.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
 import { type ExecRecord, execById, execsOf, putExec } from "../../state/execs.ts";
 import { cleanWorkingDirectory } from "./configuration.ts";
-import { conmonAhead, endAhead, execDirectory, execSpawn, idAhead } from "./exec-ahead.ts";
+import { conmonAhead, endAhead, execAhead, execDirectory, execSpawn } from "./exec-ahead.ts";
 import { containerEvent, type Local } from "./local.ts";
 import { findContainer, requireLive } from "./lookup.ts";
 
@@ -44,25 +44,29 @@ export async function createExec(
 }
 
 /** Made for a conmon that waits, and recorded when it has gone on: until then nobody else knows of them. */
-const unrecorded = new Map<string, ExecRecord>();
+const unrecorded = new Map<string, { exec: ExecRecord; container: ContainerRecord }>();
 
 function makeExec(local: Local, reference: string, config: ExecConfig): ExecId {
-  const { record, live } = requireLive(local, reference);
+  const ahead = execAhead(local, reference);
+  const record = ahead?.record ?? requireRunning(local, reference);
   void prepareCgroupMove(local.cgroups());
-  if (live.status === "paused") {
-    throw new Conflict(`container ${reference} is paused, unpause the container before exec`);
-  }
   if (config.Cmd.length === 0) throw new InvalidParameter("No exec command specified");
-  const ahead = idAhead(local, record.id);
   const exec: ExecRecord = {
-    id: ahead ?? (randomId() as ExecId),
+    id: ahead?.id ?? (randomId() as ExecId),
     containerId: record.id,
     config,
     state: { status: "created" },
   };
   if (ahead === undefined) recordCreated(local, record, exec);
-  else unrecorded.set(exec.id, exec);
+  else unrecorded.set(exec.id, { exec, container: record });
   return exec.id;
+}
+
+/** @throws NotFound, Conflict */
+function requireRunning(local: Local, reference: string): ContainerRecord {
+  const { record, live } = requireLive(local, reference);
+  if (live.status !== "paused") return record;
+  throw new Conflict(`container ${reference} is paused, unpause the container before exec`);
 }
 
 function recordCreated(local: Local, container: ContainerRecord, exec: ExecRecord): void {
@@ -176,7 +180,7 @@ function requireFresh(local: Local, execId: string): ExecRecord {
 }
 
 function findExec(local: Local, execId: string): ExecRecord {
-  const exec = unrecorded.get(execId) ?? execById(local.state, execId);
+  const exec = unrecorded.get(execId)?.exec ?? execById(local.state, execId);
   if (exec === undefined) throw new NotFound(`No such exec instance: ${execId}`);
   return exec;
 }
@@ -186,7 +190,7 @@ async function prepare(
   exec: ExecRecord,
   options: { tty: boolean; stdin: boolean; attached: boolean },
 ): Promise<ExecLaunch> {
-  const { record } = requireLive(local, exec.containerId);
+  const record = unrecorded.get(exec.id)?.container ?? requireLive(local, exec.containerId).record;
   const ahead = await conmonAhead(local, exec.id, options);
   return {
     conmon: ahead ?? (await spawnExec(execSpawn(local, record, exec.id, options))),
