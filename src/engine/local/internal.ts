@@ -78,7 +78,7 @@ async function restartByPolicy(local: Local, id: ContainerId): Promise<number> {
     return 0;
   }
   try {
-    await startLocked(local, { ...now, restartCount: now.restartCount + 1 });
+    await startLocked(local, now);
     return 0;
   } catch (error) {
     if (!(error instanceof DavitError)) throw error;

@@ -61,7 +61,11 @@ export async function settleLocked(local: Local, id: ContainerId): Promise<Conta
   const filesLater = goes && monitorLives(record);
   record.state =
     restart === undefined ? { status: "exited" } : { status: "restarting", restartAt: restart.at };
-  if (restart !== undefined) record.restartDelay = restart.delay;
+  if (restart !== undefined) {
+    record.restartDelay = restart.delay;
+    // As in Docker, now: who sees it run again finds it counted.
+    record.restartCount += 1;
+  }
   local.state.transaction(() => {
     updateContainer(local.state, record);
     if (goes) beginRemoval(local, record, { status: "removing", volumes: true });
