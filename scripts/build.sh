@@ -14,8 +14,8 @@ mkdir -p dist
 node_modules/.bin/bun build --compile --minify --bytecode --format=esm --splitting \
   --compile-jit-policy=20 --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
   --outfile "$out.new" src/main.ts src/images/transfer/layer-worker.ts >dist/build.log 2>&1 || { cat dist/build.log >&2; exit 1; }
-# Written anew in large blocks, it lies in the page cache in large folios: a command that maps it, and each does, takes
-# 3 ms less than out of the single pages that Bun leaves.
+# Written anew in large blocks, it lies in the page cache in large folios: a command that maps it, and each does, is
+# up to 15 % quicker than out of the single pages that Bun leaves.
 dd if="$out.new" of="$out.whole" bs=4M status=none
 chmod +x "$out.whole"
 rm "$out.new"

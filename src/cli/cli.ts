@@ -5,15 +5,8 @@
 
 import { DavitError, hasErrno, LinuxError, messageOf, StartFailure } from "../core/errors.ts";
 import { join, resolve } from "../core/paths.ts";
-import type { Engine } from "../engine/engine.ts";
-import {
-  type Command,
-  CommandError,
-  Diverted,
-  type ExecPlan,
-  type Invocation,
-  type RegistryPlan,
-} from "./command.ts";
+import type { Engine, ExecPlan } from "../engine/engine.ts";
+import { type Command, CommandError, Diverted, type Invocation, type RegistryPlan } from "./command.ts";
 import { type FoundCommand, findCommand } from "./commands.ts";
 import { FlagSet } from "./flags/flag-set.ts";
 import { FlagError, parseFlags } from "./flags/parse.ts";

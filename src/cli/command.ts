@@ -1,5 +1,5 @@
 /** What a command is: its words for the help, its flags, and what it does. */
-import type { Engine } from "../engine/engine.ts";
+import type { Engine, ExecPlan } from "../engine/engine.ts";
 import type { FlagSet } from "./flags/flag-set.ts";
 import type { Io } from "./io.ts";
 
@@ -34,13 +34,6 @@ export interface Invocation {
    * @param plan.exec will be created and started: it is begun while the engine is opened
    */
   engine(plan?: { registry?: RegistryPlan; exec?: ExecPlan }): Promise<Engine>;
-}
-
-export interface ExecPlan {
-  container: string;
-  tty: boolean;
-  stdin: boolean;
-  attached: boolean;
 }
 
 /** A registry that will be asked, and perhaps for what tag of which repository at first. */

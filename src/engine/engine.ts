@@ -120,6 +120,15 @@ export interface Execs {
   inspect(execId: string): Promise<api.ExecInspect>;
 }
 
+/** An exec that will be created and started. */
+export interface ExecPlan {
+  /** As the user names it. */
+  container: string;
+  tty: boolean;
+  stdin: boolean;
+  attached: boolean;
+}
+
 export type ByteStream = AsyncIterable<Uint8Array>;
 
 /** The bytes of a regular file on this host, which an engine on the same host may read itself, as it likes. */

@@ -162,22 +162,23 @@ async function undo(stores: ImageStores, session: IngestSession, incoming: Incom
   // First the blobs: where the disk is full, the database has no room for the removals before.
   session.clear();
   for (const pause of undoPauses) {
+    // A thread that was told to end may still fill the disk for a moment.
+    await Bun.sleep(pause);
     try {
       await incoming.removeLeftovers();
       using _lock = await lock(stores.state.instance, "images");
       await collect(stores);
       return;
     } catch {
-      // A thread that was told to end may still fill the disk for a moment.
-      await Bun.sleep(pause);
+      // Tried once more; after the last time the next command does it.
     }
   }
   // What made the command fail hinders this too, and is what the user must hear of: the next command collects.
   session.abandon();
 }
 
-/** Between attempts to undo, in milliseconds. */
-const undoPauses = [5, 20, 80, 320];
+/** Before each attempt to undo, in milliseconds. */
+const undoPauses = [0, 5, 20, 80, 320];
 
 interface ManifestToRecord {
   readonly digest: Digest;

@@ -4,8 +4,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type ContainerId, isContainerId } from "../../src/core/ids.ts";
 import { bundlePath } from "../../src/core/instance.ts";
-import type { Engine } from "../../src/engine/engine.ts";
-import type { ExecPlan } from "../../src/engine/local/exec-ahead.ts";
+import type { Engine, ExecPlan } from "../../src/engine/engine.ts";
 import { processesWithArgument } from "../../src/linux/process-search.ts";
 import { until } from "../harness/eventually.ts";
 import { type DavitInstance, newInstance } from "../harness/instance.ts";
@@ -51,6 +50,26 @@ test("it becomes the exec that is created next", async () => {
   expect((await engine.execs.inspect(Id)).ExitCode).toBe(7);
   // It is good for one.
   expect(await outputOf(engine, "one")).toBe("mark\n");
+});
+
+test("two execs that are created before one starts are two", async () => {
+  await using davit = await newInstance();
+  await sleeper(davit, "one");
+  const engine = await davit.engine({ exec: { container: "one", ...attached } });
+  const codes = [3, 4];
+  const ids = await Promise.all(
+    codes.map(async (code) => {
+      const config = { Cmd: ["sh", "-c", `exit ${code}`], AttachStdout: true };
+      return (await engine.execs.create("one", config)).Id;
+    }),
+  );
+  const seen: unknown[] = [];
+  for (const id of ids) {
+    const streams = await engine.execs.start(id, { tty: false, stdin: false });
+    for await (const _ of streams.output);
+    seen.push((await engine.execs.inspect(id)).ExitCode);
+  }
+  expect(seen).toEqual(codes);
 });
 
 test("it is put away when another container, or another kind of exec, is wanted", async () => {

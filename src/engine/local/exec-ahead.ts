@@ -10,16 +10,9 @@ import { rmSync } from "../../linux/files.ts";
 import { type ConmonLink, findConmon } from "../../runtime/conmon.ts";
 import { type ExecSpawn, spawnExec } from "../../runtime/exec.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
+import type { ExecPlan } from "../engine.ts";
 import type { Local } from "./local.ts";
 import { requireLive } from "./lookup.ts";
-
-/** An exec that will be created and started. */
-export interface ExecPlan {
-  container: string;
-  tty: boolean;
-  stdin: boolean;
-  attached: boolean;
-}
 
 type ExecOptions = Pick<ExecPlan, "tty" | "stdin" | "attached">;
 

@@ -47,7 +47,9 @@ export async function createExec(
 const unrecorded = new Map<string, { exec: ExecRecord; container: ContainerRecord }>();
 
 function makeExec(local: Local, reference: string, config: ExecConfig): ExecId {
-  const ahead = execAhead(local, reference);
+  const begun = execAhead(local, reference);
+  // It is good for one.
+  const ahead = begun === undefined || unrecorded.has(begun.id) ? undefined : begun;
   const record = ahead?.record ?? requireRunning(local, reference);
   void prepareCgroupMove(local.cgroups());
   if (config.Cmd.length === 0) throw new InvalidParameter("No exec command specified");

@@ -8,9 +8,8 @@ import type { FirstQuestion, Registries, RegistryConfig } from "../../registry/c
 import { type CgroupLayout, detectCgroups, prepareCgroupMove } from "../../runtime/cgroups.ts";
 import { openState } from "../../state/state.ts";
 import type { Builds } from "../build.ts";
-import type { Containers, Engine, Execs } from "../engine.ts";
+import type { Containers, Engine, ExecPlan, Execs } from "../engine.ts";
 import { lazyWorkingContainers } from "../working/index.ts";
-import type { ExecPlan } from "./exec-ahead.ts";
 import { localImages } from "./images.ts";
 import { type Local, makeLocal, plainRegistries, registryOptions } from "./local.ts";
 import { repair } from "./repair.ts";
