@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
-import { gunzipSync } from "node:zlib";
+import { gunzipSync, gzipSync, zstdCompressSync } from "node:zlib";
 import {
   compress,
   decompress,
@@ -19,6 +19,15 @@ async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
 
 async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}
+
+/** All of them in the same memory. */
+async function* reusing(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(size);
+  for await (const piece of pieces(bytes, size)) {
+    buffer.set(piece);
+    yield buffer.subarray(0, piece.length);
+  }
 }
 
 for (const tool of ["gzip", "zstd"] as const) {
@@ -58,6 +67,53 @@ for (const tool of ["gzip", "zstd"] as const) {
     expect(readFileSync(scratch.file("plain")).equals(text)).toBe(true);
   });
 }
+
+test("chunks may lie in memory that is used again, and be shorter than a magic number", async () => {
+  for (const packed of [gzipSync(text), zstdCompressSync(text), text]) {
+    for (const size of [2, 1000, 1 << 18]) {
+      const bytes = packed.subarray(0, size === 2 ? 5000 : undefined);
+      const whole = await decompress(pieces(bytes, bytes.length));
+      const reused = await decompress(reusing(bytes, size));
+      const outcome = (stream: AsyncIterable<Uint8Array>) => collect(stream).catch(String);
+      expect(await outcome(reused.stream)).toEqual(await outcome(whole.stream));
+    }
+  }
+});
+
+test("zeros after the end of gzip are padding, anything else is damage", async () => {
+  const packed = gzipSync(text);
+  for (const size of [100, 1 << 18]) {
+    const padded = await decompress(pieces(Buffer.concat([packed, Buffer.alloc(5000)]), size));
+    expect((await collect(padded.stream)).equals(text)).toBe(true);
+    const spoiled = await decompress(pieces(Buffer.concat([packed, Buffer.from("more")]), size));
+    await expect(collect(spoiled.stream)).rejects.toThrow("gzip: the data is damaged");
+  }
+});
+
+test("what is cut off or changed in the middle is told so", async () => {
+  for (const [name, packed] of [
+    ["gzip", gzipSync(text)],
+    ["zstd", zstdCompressSync(text)],
+  ] as const) {
+    const cut = await decompress(pieces(packed.subarray(0, packed.length - 9), 1000));
+    // What decides between the two is where in a frame zstd was cut.
+    await expect(collect(cut.stream)).rejects.toThrow(/unexpected EOF|zstd: the data is damaged/);
+    const changed = Buffer.from(packed).fill(0x5a, packed.length / 2, packed.length / 2 + 40);
+    const { stream } = await decompress(pieces(changed, 1000));
+    await expect(collect(stream)).rejects.toThrow(`${name}: the data is damaged`);
+  }
+});
+
+test("other work of the thread gets its turn while much comes out of little", async () => {
+  const { stream } = await decompress(pieces(gzipSync(Buffer.alloc(64 << 20)), 1 << 20));
+  let turns = 0;
+  const clock = setInterval(() => (turns += 1), 0);
+  let bytes = 0;
+  for await (const chunk of stream) bytes += chunk.length;
+  clearInterval(clock);
+  expect(bytes).toBe(64 << 20);
+  expect(turns).toBeGreaterThan(0);
+});
 
 test("what is not compressed passes through, however short", async () => {
   for (const bytes of [Buffer.alloc(0), Buffer.from("a"), text]) {

@@ -215,7 +215,8 @@ async function fetch(request: Request, remote: RemoteImage, watch: LayerWatch): 
       eventOf: ({ image }) => pullEvent(name, image.config.value),
       report,
       watch,
-      fetch: (_, descriptor) => (offset, stop) => repository.blob(descriptor, { offset, signal: stop }),
+      fetch: (_, descriptor) => (offset, stop) =>
+        repository.blob(descriptor, { offset, signal: stop, freesChunks: true }),
       takesManifest: true,
       isLazy,
       signal,

@@ -1,10 +1,11 @@
 /** Unpacks a layer. */
-import { type Digest, parseDigest } from "../../core/ids.ts";
+import type { Digest } from "../../core/ids.ts";
 import type { LayerTarget } from "../../storage/snapshotter.ts";
 import { hashInBackground } from "./background-hash.ts";
 import { isFileRange, RangeReader } from "./byte-source.ts";
 import { type Compression, decompress, detectFileCompression } from "./compression.ts";
 import { LayerRoot } from "./layer-root.ts";
+import { hashHere, type StreamHash } from "./side-hash.ts";
 import type { ByteSource, FileRange } from "./tar-entry.ts";
 import { TarParser } from "./tar-parser.ts";
 import { type LayerLimits, Unpacker } from "./unpacker.ts";
@@ -21,6 +22,8 @@ export const defaultLayerLimits: LayerLimits = { entries: 1_000_000, bytes: 2 **
 export interface ApplyOptions {
   /** Also hash the uncompressed stream: always, or only of a compressed layer (a plain one's blob is hashed anyway). */
   hash?: boolean | "compressed";
+  /** Where a compressed layer's bytes are hashed; on this thread when absent. */
+  hashAside?: (() => StreamHash) | undefined;
   limits?: LayerLimits;
   signal?: AbortSignal;
   /** The layers below are not here yet; `implied` tells what is to be taken over from them (`settleImplied`). */
@@ -67,18 +70,20 @@ export async function applyLayer(
   const compression = decompressed?.compression ?? "none";
   using hash =
     options.hash === true || (options.hash === "compressed" && compression !== "none")
-      ? openHash(source)
+      ? openHash(source, options.hashAside)
       : undefined;
   const take = (chunk: Uint8Array) => {
-    hash?.update(chunk);
+    const room = hash?.update(chunk);
     parser.push(chunk);
+    return room;
   };
   try {
     if (isPlain) await readPlain(source, take, options.signal);
     else if (decompressed !== undefined) {
       for await (const chunk of decompressed.stream) {
         options.signal?.throwIfAborted();
-        take(chunk);
+        const room = take(chunk);
+        if (room !== undefined) await room;
       }
     }
     parser.finish();
@@ -101,35 +106,23 @@ function isPlainFile(source: ByteSource): source is FileRange {
   return isFileRange(source) && detectFileCompression(source) === "none";
 }
 
-interface StreamHash extends Disposable {
-  update(chunk: Uint8Array): void;
-  digest(): Promise<Digest>;
-}
-
 /** From this size on a thread of its own is worth its start. */
 const smallestBackground = 16 << 20;
 
-function openHash(source: ByteSource): StreamHash {
+function openHash(source: ByteSource, hashAside: () => StreamHash = hashHere): StreamHash {
   if (isPlainFile(source)) {
     using reader = new RangeReader(source);
     const range = { path: source.path, offset: reader.position, length: reader.end - reader.position };
     if (range.length >= smallestBackground) {
       const background = hashInBackground(range);
       return {
-        update: () => {},
+        update: () => undefined,
         digest: () => background.digest,
         [Symbol.dispose]: () => background[Symbol.dispose](),
       };
     }
   }
-  const hasher = new Bun.CryptoHasher("sha256");
-  return {
-    update: (chunk) => {
-      hasher.update(chunk);
-    },
-    digest: async () => parseDigest(`sha256:${hasher.digest("hex")}`),
-    [Symbol.dispose]: () => {},
-  };
+  return hashAside();
 }
 
 /** Other work of this process gets a turn after so many chunks. */

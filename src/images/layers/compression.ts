@@ -1,7 +1,7 @@
 /** Tells how a stream is compressed, by its first bytes, and undoes it. */
-import type { Transform } from "node:stream";
-import { InvalidParameter, messageOf } from "../../core/errors.ts";
+import { InvalidParameter } from "../../core/errors.ts";
 import { chunksOf, isFileRange, RangeReader } from "./byte-source.ts";
+import { inflate } from "./inflate.ts";
 import type { ByteSource } from "./tar-entry.ts";
 import { unexpectedEnd } from "./unexpected-end.ts";
 
@@ -36,7 +36,10 @@ export function detectFileCompression(source: { path: string; offset?: number })
 
 export interface DecompressedStream {
   compression: Compression;
-  /** Uncompressed bytes. @throws InvalidParameter when the compressed data is damaged or ends early. */
+  /**
+   * Uncompressed bytes; a chunk is good until the next is asked for.
+   * @throws InvalidParameter when the compressed data is damaged or ends early.
+   */
   stream: AsyncIterable<Uint8Array>;
 }
 
@@ -55,10 +58,7 @@ export async function decompress(
     case "none":
       return { compression, stream: chunks };
     case "gzip":
-      return {
-        compression,
-        stream: transform(chunks, zlib().createGunzip({ chunkSize: outputChunk }), "gzip"),
-      };
+      return { compression, stream: inflate(chunks, "gzip") };
     case "zstd":
       return { compression, stream: unzstd(chunks) };
     default:
@@ -91,50 +91,23 @@ async function peek(
     return { start: reader.read(new Uint8Array(longestMagic)), chunks: chunksOf(source, signal) };
   }
   const chunks = chunksOf(source, signal);
-  const first: Uint8Array[] = [];
-  for (let length = 0; length < longestMagic; ) {
+  // A copy: what `source` gives may be good until the next chunk only.
+  let start = Buffer.alloc(0);
+  while (start.length < longestMagic) {
     const { done, value } = await chunks.next();
     if (done === true) break;
-    first.push(value);
-    length += value.length;
+    start = Buffer.concat([start, value]);
   }
-  return { start: Buffer.concat(first), chunks: resume(first, chunks) };
+  return { start, chunks: resume(start, chunks) };
 }
 
-async function* resume(
-  first: readonly Uint8Array[],
-  rest: AsyncGenerator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
+async function* resume(start: Uint8Array, rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
-    yield* first;
+    if (start.length > 0) yield start;
     yield* rest;
   } finally {
     await rest.return(undefined);
   }
-}
-
-async function* transform(
-  source: AsyncIterable<Uint8Array>,
-  codec: Transform,
-  name: string,
-): AsyncGenerator<Uint8Array> {
-  const { pipeline, Readable } = streams();
-  // A failure reaches the reader of `codec`, which pipeline destroys with it.
-  pipeline(Readable.from(source), codec, () => {});
-  try {
-    for await (const chunk of codec) yield chunk;
-  } catch (error) {
-    throw translate(error, name);
-  } finally {
-    codec.destroy();
-  }
-}
-
-function translate(error: unknown, name: string): unknown {
-  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return error;
-  if (error.code === "Z_BUF_ERROR") return unexpectedEnd();
-  if (!error.code.startsWith("Z_") && !error.code.startsWith("ZSTD_")) return error;
-  return new InvalidParameter(`${name}: the data is damaged: ${messageOf(error)}`, { cause: error });
 }
 
 /**
@@ -143,13 +116,12 @@ function translate(error: unknown, name: string): unknown {
  */
 async function* unzstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const seal = crypto.getRandomValues(Buffer.alloc(32));
-  const { createZstdDecompress, zstdCompressSync } = zlib();
   const sealed = (async function* () {
     yield* source;
-    yield zstdCompressSync(seal);
+    yield zlib().zstdCompressSync(seal);
   })();
   let held: Buffer = Buffer.alloc(0);
-  for await (const chunk of transform(sealed, createZstdDecompress({ chunkSize: outputChunk }), "zstd")) {
+  for await (const chunk of inflate(sealed, "zstd")) {
     const joined = chunk.length < seal.length ? Buffer.concat([held, chunk]) : chunk;
     if (joined === chunk && held.length > 0) yield held;
     const ready = Math.max(0, joined.length - seal.length);
@@ -160,11 +132,11 @@ async function* unzstd(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
 }
 
 /** Compresses a stream. `level` as gzip (default 6) or zstd (default 3) have it. The same bytes for the same input. */
-export function compress(
+export async function* compress(
   source: AsyncIterable<Uint8Array>,
   compression: "gzip" | "zstd",
   options: { level?: number } = {},
-): AsyncIterable<Uint8Array> {
+): AsyncGenerator<Uint8Array> {
   const { constants, createGzip, createZstdCompress } = zlib();
   const codec =
     compression === "gzip"
@@ -173,5 +145,12 @@ export function compress(
           params: { [constants.ZSTD_c_compressionLevel]: options.level ?? 3 },
           chunkSize: outputChunk,
         });
-  return transform(source, codec, compression);
+  const { pipeline, Readable } = streams();
+  // A failure reaches the reader of `codec`, which pipeline destroys with it.
+  pipeline(Readable.from(source), codec, () => {});
+  try {
+    for await (const chunk of codec) yield chunk;
+  } finally {
+    codec.destroy();
+  }
 }

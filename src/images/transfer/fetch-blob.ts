@@ -14,7 +14,7 @@ import { SpaceWatch } from "../layers/space.ts";
 import type { Descriptor } from "../manifest.ts";
 import { claimPartial, type PartialBlob } from "./partial.ts";
 
-/** The bytes of a blob from `offset` on. */
+/** The bytes of a blob from `offset` on. A chunk need not be good any more when the next is asked for. */
 export type OpenBlob = (offset: number, signal: AbortSignal) => AsyncIterable<Uint8Array>;
 
 /** Told while a blob comes in. */
@@ -148,8 +148,6 @@ async function attempt(
       if (written - flushed >= flushStep) {
         startWriting(partial.fd, flushed, written - flushed);
         flushed = written;
-        // The runtime counts what chunks take too late: without this a large pull holds 40 MB of dead ones.
-        Bun.gc(true);
         faultPoint("pull:downloading");
       }
       watch.grown?.(written);

@@ -5,8 +5,7 @@ import { atCurrentDirectory, closeFile, openAt, openFlag } from "../../linux/pat
 /** To be disposed of: whoever reads it may be cut off, and a thread that is ended does not close what it has open. */
 export class GrowingFile implements AsyncIterable<Uint8Array>, Disposable {
   readonly #path: string;
-  readonly #chunkSize: number;
-  readonly #buffer: Uint8Array<ArrayBuffer> | undefined;
+  readonly #buffer: Uint8Array<ArrayBuffer>;
   readonly #taken: (bytes: number) => void;
   readonly #signal: AbortSignal;
   #written: number;
@@ -15,20 +14,18 @@ export class GrowingFile implements AsyncIterable<Uint8Array>, Disposable {
   #fd: number | undefined;
 
   /**
-   * @param reuses a chunk is good until the next one is asked for; otherwise each has memory of its own, for a reader
-   *   that works behind (decompression).
+   * A chunk is good until the next one is asked for.
    * @param taken is told how many bytes have been read so far.
    */
   constructor(
     path: string,
     extent: { written: number; isWhole: boolean },
-    options: { chunkSize: number; reuses: boolean; taken: (bytes: number) => void; signal: AbortSignal },
+    options: { chunkSize: number; taken: (bytes: number) => void; signal: AbortSignal },
   ) {
     this.#path = path;
     this.#written = extent.written;
     this.#isWhole = extent.isWhole;
-    this.#chunkSize = options.chunkSize;
-    this.#buffer = options.reuses ? new Uint8Array(options.chunkSize) : undefined;
+    this.#buffer = new Uint8Array(options.chunkSize);
     this.#taken = options.taken;
     this.#signal = options.signal;
     this.#signal.addEventListener("abort", () => this.#wake?.());
@@ -46,7 +43,7 @@ export class GrowingFile implements AsyncIterable<Uint8Array>, Disposable {
       this.#signal.throwIfAborted();
       const available = this.#written;
       if (position < available) {
-        const chunk = this.#read(position, Math.min(this.#chunkSize, available - position));
+        const chunk = this.#read(position, Math.min(this.#buffer.length, available - position));
         position += chunk.length;
         yield chunk;
         this.#taken(position);
@@ -62,7 +59,7 @@ export class GrowingFile implements AsyncIterable<Uint8Array>, Disposable {
 
   #read(position: number, length: number): Uint8Array {
     this.#fd ??= openAt(atCurrentDirectory, this.#path, openFlag.readOnly);
-    const buffer = this.#buffer?.subarray(0, length) ?? new Uint8Array(length);
+    const buffer = this.#buffer.subarray(0, length);
     const got = readAt(this.#fd, buffer, position, this.#path);
     if (got === 0) throw new Error(`${this.#path} is shorter than was said`);
     return buffer.subarray(0, got);

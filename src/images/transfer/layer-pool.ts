@@ -9,8 +9,8 @@ import type { Answer, CompressedBlob, CompressJob, Order, UnpackedLayer, UnpackJ
 import { failureOf, unpack } from "./unpack.ts";
 
 /**
- * The leader hashes what it downloads, and zlib has a thread of the runtime's own for each layer: on two cores one
- * thread more is enough, and each costs some 30 MB.
+ * The leader hashes what it downloads, and each thread has another one beside it that hashes what it unpacks: on two
+ * cores one is enough, and each costs some 20 MB.
  */
 const mostThreads = 2;
 /** A layer smaller than this is unpacked before a thread would have started. Bytes. */

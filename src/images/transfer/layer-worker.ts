@@ -2,8 +2,10 @@
  * A thread that unpacks or compresses layers while others download, hash or unpack theirs. An entry point of its own: the build
  * lists it beside main.ts.
  */
+import { processorCount } from "../../linux/machine.ts";
 import { unshareFileSystemState } from "../../linux/thread.ts";
 import { detectFileCompression } from "../layers/compression.ts";
+import { SideHasher } from "../layers/side-hash.ts";
 import { compressLayer } from "./compress.ts";
 import { GrowingFile } from "./growing-file.ts";
 import type { Answer, Order } from "./messages.ts";
@@ -18,9 +20,10 @@ declare const self: {
 const chunkSize = 1 << 18;
 /** Progress is told after so many bytes, and for small layers after a hundredth of them. */
 const reportStep = 1 << 19;
-const reportsBetweenCollections = 16;
 /** What a file begins with tells how it is compressed. Bytes. */
 const enoughToTell = 512;
+/** From this size on a layer is worth a thread that hashes beside this one. Bytes of the compressed file. */
+const smallestAside = 8 << 20;
 
 interface Running {
   readonly file?: GrowingFile;
@@ -29,6 +32,7 @@ interface Running {
 
 const running = new Map<number, Running>();
 const makesExactModes = unshareFileSystemState();
+const hasher = new SideHasher();
 
 self.onmessage = ({ data: order }) => {
   if (order.kind === "start") void start(order);
@@ -44,24 +48,18 @@ async function start({ id, job, written, isWhole }: Extract<Order, { kind: "star
   const taken = (bytes: number) => {
     if (bytes - told < reportStep) return;
     told = bytes;
-    // Chunks that were unpacked are garbage of which the runtime counts the handles and not the bytes.
-    if (!isPlain && Math.floor(bytes / reportStep) % reportsBetweenCollections === 0) Bun.gc(true);
     self.postMessage({ kind: "taken", id, bytes });
   };
-  const file = new GrowingFile(
-    job.path,
-    { written, isWhole },
-    {
-      chunkSize,
-      reuses: isPlain,
-      taken,
-      signal: stop.signal,
-    },
-  );
+  const file = new GrowingFile(job.path, { written, isWhole }, { chunkSize, taken, signal: stop.signal });
   await answer(id, { file, stop }, async () => {
     using _ = file;
     // A plain file that is all there is read without a turn of the event loop between its bytes.
-    const options = { signal: stop.signal, makesExactModes };
+    const isAside = job.size >= smallestAside && processorCount() > 1;
+    const options = {
+      signal: stop.signal,
+      makesExactModes,
+      hashAside: isAside ? () => hasher.open() : undefined,
+    };
     return {
       kind: "done",
       id,

@@ -9,6 +9,8 @@ export interface UnpackJob {
   readonly target: LayerTarget | undefined;
   /** The layers below are not here yet (`ApplyOptions.isAlone`). */
   readonly isAlone: boolean;
+  /** Bytes of the file when it is whole. */
+  readonly size: number;
 }
 
 /** A plain layer, or a part of one, to compress into a new file. */

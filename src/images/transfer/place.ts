@@ -67,7 +67,8 @@ export class Place {
     const target = isInPlace ? undefined : await this.#prepare();
     signal.throwIfAborted();
     if (this.#isAbandoned) return;
-    const job = { path, target, isAlone: this.#isAlone };
+    const size = this.#coming.descriptor?.size ?? this.#extent.written;
+    const job = { path, target, isAlone: this.#isAlone, size };
     const running = this.#pool.start(job, this.#extent, this.#taken);
     this.#running = running;
     signal.addEventListener("abort", () => running.cancel(), { once: true });

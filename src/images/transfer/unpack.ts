@@ -3,6 +3,7 @@ import { DavitError, InvalidParameter, LinuxError, messageOf, SystemFailure } fr
 import { linuxError } from "../../linux/libc.ts";
 import { applyLayer } from "../layers/apply.ts";
 import { decompress } from "../layers/compression.ts";
+import type { StreamHash } from "../layers/side-hash.ts";
 import type { ByteSource } from "../layers/tar-entry.ts";
 import type { Failure, UnpackedLayer, UnpackJob } from "./messages.ts";
 
@@ -10,13 +11,15 @@ export interface UnpackOptions {
   signal: AbortSignal;
   /** The umask of this thread is 0. */
   makesExactModes: boolean;
+  /** Where a compressed layer's bytes are hashed; on this thread when absent. */
+  hashAside?: (() => StreamHash) | undefined;
 }
 
 /** @throws InvalidParameter, LinuxError as `applyLayer` does. */
 export async function unpack(
   source: ByteSource,
   job: UnpackJob,
-  { signal, makesExactModes }: UnpackOptions,
+  { signal, makesExactModes, hashAside }: UnpackOptions,
 ): Promise<UnpackedLayer> {
   if (job.target === undefined) return digestOnly(source, signal);
   const { isAlone } = job;
@@ -24,6 +27,7 @@ export async function unpack(
     hash: "compressed",
     isAlone,
     makesExactModes,
+    hashAside,
     signal,
   });
   return {

@@ -45,10 +45,15 @@ export class RemoteRepository implements Repository {
 
   async *blob(
     descriptor: Descriptor,
-    { offset = 0, signal }: { offset?: number; signal?: AbortSignal } = {},
+    {
+      offset = 0,
+      signal,
+      freesChunks = false,
+    }: { offset?: number; signal?: AbortSignal; freesChunks?: boolean } = {},
   ): AsyncGenerator<Uint8Array> {
     const { patience } = this.#site;
-    const options = { path: this.path, scopes: [pullScope(this.path)], patience, offset, signal };
+    const scopes = [pullScope(this.path)];
+    const options = { path: this.path, scopes, patience, offset, signal, freesChunks };
     try {
       const { download } = await import("./download.ts");
       yield* download(this.#site.places(), descriptor, options);

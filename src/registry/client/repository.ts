@@ -43,11 +43,12 @@ export interface Repository {
   manifest(tagOrDigest: string, signal?: AbortSignal): Promise<RemoteDocument>;
   /**
    * A blob's bytes from `offset` on; a broken connection is resumed where it ended (range requests). Ends after
-   * exactly `descriptor.size` bytes or throws. The digest is the consumer's to check. Chunks are not reused.
+   * exactly `descriptor.size` bytes or throws. The digest is the consumer's to check. Chunks are not reused; with
+   * `freesChunks` each is gone when the next is asked for.
    */
   blob(
     descriptor: Descriptor,
-    options?: { offset?: number; signal?: AbortSignal },
+    options?: { offset?: number; signal?: AbortSignal; freesChunks?: boolean },
   ): AsyncIterable<Uint8Array>;
   /** A whole small blob (a config), checked against its digest. */
   document(descriptor: Descriptor, signal?: AbortSignal): Promise<Uint8Array>;
