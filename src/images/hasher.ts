@@ -4,6 +4,7 @@
  */
 import { messageOf, SystemFailure } from "../core/errors.ts";
 import { type Digest, parseDigest } from "../core/ids.ts";
+import { type Sha256, sha256MakerText } from "../linux/sha256.ts";
 
 /** The first `written` bytes of the file are there; with `isWhole` there will be no more. */
 interface HashRequest {
@@ -26,15 +27,15 @@ interface WorkerScope {
   postMessage(reply: HashReply): void;
 }
 
-/** Runs in the worker as text of its own: it must use globals only. */
-function serveHashes(scope: WorkerScope): void {
+/** Runs in the worker as text of its own: it must use its arguments and globals only. */
+function serveHashes(scope: WorkerScope, begin: () => Sha256): void {
   const { openSync, readSync, closeSync } = process.getBuiltinModule("node:fs");
-  const files = new Map<string, { hasher: Bun.CryptoHasher; position: number }>();
+  const files = new Map<string, { hash: Sha256; position: number }>();
   let flags: Int32Array = new Int32Array(2);
   // Small enough to stay in the processor's cache between the read and the hash.
   const buffer = new Uint8Array(262144);
-  const hash = ({ path, written, isWhole }: HashRequest) => {
-    const file = files.get(path) ?? { hasher: new Bun.CryptoHasher("sha256"), position: 0 };
+  const advance = ({ path, written, isWhole }: HashRequest) => {
+    const file = files.get(path) ?? { hash: begin(), position: 0 };
     files.set(path, file);
     // A thread that is ended does not close what it has open: so it says when it has nothing, and stops when it is told.
     Atomics.store(flags, 1, 1);
@@ -46,7 +47,7 @@ function serveHashes(scope: WorkerScope): void {
         const wanted = Math.min(buffer.length, written - file.position);
         const got = readSync(fd, buffer, 0, wanted, file.position);
         if (got === 0) throw new Error(`it ended after ${file.position} of ${written} bytes`);
-        file.hasher.update(got === buffer.length ? buffer : buffer.subarray(0, got));
+        file.hash.update(got === buffer.length ? buffer : buffer.subarray(0, got));
         file.position += got;
       }
     } finally {
@@ -56,7 +57,7 @@ function serveHashes(scope: WorkerScope): void {
     }
     if (!isWhole) return;
     files.delete(path);
-    scope.postMessage({ path, hex: file.hasher.digest("hex") });
+    scope.postMessage({ path, hex: file.hash.hex() });
   };
   scope.onmessage = ({ data }) => {
     if (data instanceof Int32Array) {
@@ -64,7 +65,7 @@ function serveHashes(scope: WorkerScope): void {
       return;
     }
     try {
-      hash(data);
+      advance(data);
     } catch (error) {
       scope.postMessage({ path: data.path, error: String(error) });
     }
@@ -116,7 +117,7 @@ export class Hasher {
   }
 
   private start(): Worker {
-    const source = `(${serveHashes.toString()})(self)`;
+    const source = `(${serveHashes.toString()})(self, ${sha256MakerText()})`;
     this.url = URL.createObjectURL(new Blob([source], { type: "application/javascript" }));
     const worker = new Worker(this.url);
     worker.postMessage(this.flags);

@@ -4,6 +4,7 @@
  */
 import { messageOf, SystemFailure } from "../../core/errors.ts";
 import { type Digest, parseDigest } from "../../core/ids.ts";
+import { type Sha256, sha256MakerText } from "../../linux/sha256.ts";
 
 /** A digest of bytes that come one after the other. */
 export interface StreamHash extends Disposable {
@@ -40,25 +41,30 @@ interface WorkerScope {
 }
 
 /** Runs in the other thread as text of its own: it must use globals only. */
-function serveStreams(scope: WorkerScope, sizeOfSlot: number): void {
-  const hashers = new Map<number, Bun.CryptoHasher>();
+function serveStreams(scope: WorkerScope, sizeOfSlot: number, begin: () => Sha256): void {
+  const hashes = new Map<number, Sha256>();
   let memory = new SharedArrayBuffer(0);
   const take = (order: Order) => {
-    const hasher = hashers.get(order.id) ?? new Bun.CryptoHasher("sha256");
+    const hash = hashes.get(order.id) ?? begin();
     if ("slot" in order) {
-      hashers.set(order.id, hasher);
-      hasher.update(new Uint8Array(memory, order.slot * sizeOfSlot, order.length));
+      hashes.set(order.id, hash);
+      hash.update(new Uint8Array(memory, order.slot * sizeOfSlot, order.length));
       scope.postMessage({ kind: "freed" });
       return;
     }
-    hashers.delete(order.id);
-    if (!order.isDropped) scope.postMessage({ kind: "digest", id: order.id, hex: hasher.digest("hex") });
+    hashes.delete(order.id);
+    if (order.isDropped) hash[Symbol.dispose]();
+    else scope.postMessage({ kind: "digest", id: order.id, hex: hash.hex() });
   };
   scope.onmessage = ({ data }) => {
     if (data instanceof SharedArrayBuffer) memory = data;
     else take(data);
   };
 }
+
+const program = `
+(${serveStreams.toString()})(self, ${slotSize}, ${sha256MakerText()});
+`;
 
 /** The other thread, which starts with the first stream and serves all of them. */
 export class SideHasher {
@@ -119,8 +125,7 @@ export class SideHasher {
   }
 
   #start(): Worker {
-    const source = `(${serveStreams.toString()})(self, ${slotSize})`;
-    const url = URL.createObjectURL(new Blob([source], { type: "application/javascript" }));
+    const url = URL.createObjectURL(new Blob([program], { type: "application/javascript" }));
     const worker = new Worker(url, { smol: true });
     worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => this.#receive(data));
     worker.addEventListener("error", (event) => {

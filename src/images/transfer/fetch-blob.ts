@@ -8,6 +8,7 @@ import { startWriting } from "../../linux/disks.ts";
 import { fstatSync } from "../../linux/files.ts";
 import { readAt, writeAt } from "../../linux/nodes.ts";
 import { atCurrentDirectory, closeFile, openAt, openFlag } from "../../linux/paths.ts";
+import { openSha256, type Sha256 } from "../../linux/sha256.ts";
 import type { ContentStore, IngestSession } from "../content.ts";
 import type { IngestedBlob } from "../ingest.ts";
 import { SpaceWatch } from "../layers/space.ts";
@@ -129,7 +130,7 @@ async function attempt(
   watch: FetchWatch,
   signal: AbortSignal,
 ): Promise<void> {
-  const hash = new Bun.CryptoHasher("sha256");
+  using hash = openSha256(size);
   const space = new SpaceWatch(partial.fd);
   let written = partial.size();
   let flushed = written;
@@ -155,7 +156,7 @@ async function attempt(
   }
   watch.verifying?.();
   if (written !== size) throw new BlobMismatch(`blob ${digest}: ${written} bytes instead of ${size}`);
-  const actual = `sha256:${hash.digest("hex")}`;
+  const actual = `sha256:${hash.hex()}`;
   if (actual !== digest) {
     throw new BlobMismatch(`filesystem layer verification failed for digest ${digest}`);
   }
@@ -163,12 +164,7 @@ async function attempt(
   faultPoint("pull:downloaded");
 }
 
-async function hashRange(
-  hash: Bun.CryptoHasher,
-  fd: number,
-  length: number,
-  signal: AbortSignal,
-): Promise<void> {
+async function hashRange(hash: Sha256, fd: number, length: number, signal: AbortSignal): Promise<void> {
   const buffer = new Uint8Array(Math.min(hashChunk, length));
   for (let position = 0; position < length; ) {
     const got = readAt(fd, buffer.subarray(0, Math.min(buffer.length, length - position)), position);
@@ -186,9 +182,10 @@ async function hashRange(
 export async function digestOfFile(path: string, signal: AbortSignal): Promise<Digest> {
   const fd = openAt(atCurrentDirectory, path, openFlag.readOnly);
   try {
-    const hash = new Bun.CryptoHasher("sha256");
-    await hashRange(hash, fd, fstatSync(fd).size, signal);
-    return parseDigest(`sha256:${hash.digest("hex")}`);
+    const { size } = fstatSync(fd);
+    using hash = openSha256(size);
+    await hashRange(hash, fd, size, signal);
+    return parseDigest(`sha256:${hash.hex()}`);
   } finally {
     closeFile(fd);
   }

@@ -4,10 +4,17 @@
  */
 import { availableParallelism } from "node:os";
 import { messageOf, SystemFailure } from "../../../core/errors.ts";
+import { sha256MakerText } from "../../../linux/sha256.ts";
 import { type ContentDigest, contentDigest, type DigestAlgorithm } from "../names.ts";
 
 /** Plain text, so that it is part of the one executable. */
 const program = `
+const beginSha256 = ${sha256MakerText()};
+const begin = (algorithm) => {
+  if (algorithm === "sha256") return beginSha256();
+  const hasher = new Bun.CryptoHasher(algorithm);
+  return { update: (bytes) => hasher.update(bytes), hex: () => hasher.digest("hex"), [Symbol.dispose]: () => {} };
+};
 const { openSync, readSync, closeSync } = require("node:fs");
 const states = new Map();
 const buffer = new Uint8Array(1 << 17);
@@ -20,7 +27,7 @@ function advance(state, path, until) {
       const wanted = Math.min(buffer.length, until - state.position);
       const got = readSync(fd, buffer, 0, wanted, state.position);
       if (got === 0) throw new Error("the file ended after " + state.position + " of " + until + " bytes");
-      state.hasher.update(buffer.subarray(0, got));
+      state.hash.update(buffer.subarray(0, got));
       state.position += got;
     }
   } finally {
@@ -29,19 +36,21 @@ function advance(state, path, until) {
 }
 self.onmessage = ({ data: { key, path, algorithm, until, verb } }) => {
   if (verb === "forget") {
+    states.get(key)?.hash[Symbol.dispose]();
     states.delete(key);
     return;
   }
-  const state = states.get(key) ?? { position: 0, hasher: new Bun.CryptoHasher(algorithm) };
+  const state = states.get(key) ?? { position: 0, hash: begin(algorithm) };
   states.set(key, state);
   try {
     advance(state, path, until);
     if (verb !== "finish") return;
     states.delete(key);
-    postMessage({ key, hex: state.hasher.digest("hex") });
+    postMessage({ key, hex: state.hash.hex() });
   } catch (error) {
     // Told with the next step, which begins anew where this one ended.
     if (verb !== "finish") return;
+    state.hash[Symbol.dispose]();
     states.delete(key);
     postMessage({ key, problem: String(error.message) });
   }
