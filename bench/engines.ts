@@ -22,6 +22,8 @@ export interface Subject extends AsyncDisposable {
   /** Clients of another release that speak to the same engine. */
   readonly otherClients?: readonly { command: readonly string[]; version: string }[];
   readonly environment: Record<string, string>;
+  /** Path of the network namespace that its commands run in, where that is not the bench's own. */
+  readonly network?: string;
   /** Removes running containers without waiting for them to end by themselves; their ids come after it. */
   readonly removal: readonly string[];
   /** Part of the arguments or environment of all its processes that are not a container's own. */

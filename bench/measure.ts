@@ -1,6 +1,7 @@
 /** Timing commands, and the numbers that come of it. */
 import { readFileSync } from "node:fs";
 import { hasErrno } from "../src/core/errors.ts";
+import { withNetworkNamespace } from "../src/linux/namespaces.ts";
 import type { Subject } from "./engines.ts";
 
 export interface Timing {
@@ -28,6 +29,8 @@ export interface Program {
   readonly name: string;
   readonly command: readonly string[];
   readonly environment: Record<string, string>;
+  /** Path of the network namespace that it runs in, where that is not the bench's own. */
+  readonly network?: string;
 }
 
 /** A command that has ended well. */
@@ -35,25 +38,37 @@ export interface Ended {
   readonly output: string;
   /** Milliseconds from its start to its first output; undefined when it said nothing. */
   readonly firstOutput: number | undefined;
-  /** The most memory that it had, in bytes (RSS). */
+  /** The most memory that it had, in bytes (RSS); 0 where nobody looked. */
   readonly peak: number;
 }
 
-/** Runs one command to its end. @throws with its output when it fails. */
-export async function follow(program: Program, args: readonly string[]): Promise<Ended> {
-  const { name, command, environment } = program;
+/**
+ * Runs one command to its end.
+ * @param looksAtMemory costs time of the command's own
+ * @throws with its output when it fails.
+ */
+export async function follow(
+  program: Program,
+  args: readonly string[],
+  looksAtMemory = false,
+): Promise<Ended> {
+  const { name, command, environment, network } = program;
+  const start = () =>
+    Bun.spawn([...command, ...args], {
+      env: { ...process.env, ...environment },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
   const began = performance.now();
-  const child = Bun.spawn([...command, ...args], {
-    env: { ...process.env, ...environment },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
+  const child = network === undefined ? start() : withNetworkNamespace(network, start);
   const said = new Response(child.stderr).text();
   let peak = 0;
-  const look = setInterval(() => {
-    peak = Math.max(peak, mostMemoryOf(child.pid));
-  }, 20);
+  const look = looksAtMemory
+    ? setInterval(() => {
+        peak = Math.max(peak, mostMemoryOf(child.pid));
+      }, 20)
+    : undefined;
   const chunks: Uint8Array[] = [];
   let firstOutput: number | undefined;
   for await (const chunk of child.stdout) {

@@ -6,6 +6,7 @@
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { withNetworkNamespace } from "../src/linux/namespaces.ts";
 import { processesWithArgument } from "../src/linux/process-search.ts";
 import type { Subject } from "./engines.ts";
 import { describeImage, editionsOf, pulledImage, writeLargeImage } from "./image.ts";
@@ -18,20 +19,20 @@ const target = "127.0.0.1:5111";
 
 export async function measureTransfers(part: Part): Promise<void> {
   const { subjects: engines, longRounds: rounds, scratch, add, note } = part;
-  const missing = ["docker-registry", "skopeo", "nsenter"].filter((program) => Bun.which(program) === null);
+  const missing = ["docker-registry", "skopeo"].filter((program) => Bun.which(program) === null);
   if (missing.length > 0) return note(`Transfers were not measured: not installed: ${missing.join(", ")}.`);
-  const enter = namespaceOf(engines);
-  const subjects = engines.map((subject) => entering(subject, enter));
+  const network = namespaceOf(engines);
+  const subjects = engines.map((subject) => entering(subject, network));
   const root = mkdtempSync(join(scratch, "registries-"));
-  await using _source = await startRegistry(enter, source, join(root, "source"));
-  await using _target = await startRegistry(enter, target, join(root, "target"));
+  await using _source = await startRegistry(network, source, join(root, "source"));
+  await using _target = await startRegistry(network, target, join(root, "target"));
   // One for each cold pull and one for each cold run.
   const editions = editionsOf(pulledImage, 2 * rounds.counted);
   for (const image of editions) {
     const archive = join(root, "image.tar");
     writeLargeImage(archive, image);
     const destination = `docker://${source}/${image.name}`;
-    await follow(skopeo(enter), [
+    await follow(skopeo(network), [
       "copy",
       "-q",
       "--dest-tls-verify=false",
@@ -71,9 +72,7 @@ export async function measureTransfers(part: Part): Promise<void> {
     title: "same, when every layer is there",
     unit: "ms",
     limits: { Docker: 0.5 },
-    values: await interleave(subjects, { warmup: 1, counted: 7 }, (subject) =>
-      time(subject, pull(subject, first)),
-    ),
+    values: await interleave(subjects, part.rounds, (subject) => time(subject, pull(subject, first))),
   });
   for (const subject of subjects) await run(subject, ["tag", first, pushed]);
   add({
@@ -91,9 +90,7 @@ export async function measureTransfers(part: Part): Promise<void> {
     title: "same, when all of it is there",
     unit: "ms",
     limits: { Docker: 0.5 },
-    values: await interleave(subjects, { warmup: 1, counted: 7 }, (subject) =>
-      time(subject, push(subject, pushed)),
-    ),
+    values: await interleave(subjects, part.rounds, (subject) => time(subject, push(subject, pushed))),
   });
   add({
     title: "from `run` to the first output of the same image, when it is not there yet",
@@ -108,7 +105,7 @@ export async function measureTransfers(part: Part): Promise<void> {
       return firstOutput;
     }),
   });
-  await copySideBySide(first, davit, enter, rounds.counted, root, note);
+  await copySideBySide(first, davit, network, rounds.counted, root, note);
   const [ours, docker] = ["davit", "Docker"].map((name) => subjects.find((one) => one.name === name));
   if (ours !== undefined && docker !== undefined) {
     const executable = ours.command.at(-1) ?? "";
@@ -144,32 +141,36 @@ function insecure(subject: Subject): string[] {
   return subject.name === "Podman" ? ["--tls-verify=false"] : [];
 }
 
-/** Words that lead into the network namespace of the bench's dockerd, where there is one. */
-function namespaceOf(engines: readonly Subject[]): string[] {
+/** The network namespace of the bench's dockerd, where there is one. */
+function namespaceOf(engines: readonly Subject[]): string | undefined {
   const docker = engines.find(({ name }) => name === "Docker");
   const [pid] = docker === undefined ? [] : processesWithArgument(join(docker.mark, "data"));
-  return pid === undefined ? [] : ["nsenter", `--net=/proc/${pid}/ns/net`, "--"];
+  return pid === undefined ? undefined : `/proc/${pid}/ns/net`;
 }
 
-function skopeo(enter: readonly string[]): Program {
-  return { name: "skopeo", command: [...enter, "skopeo"], environment: {} };
+function skopeo(network: string | undefined): Program {
+  return { name: "skopeo", command: ["skopeo"], environment: {}, ...inside(network) };
 }
 
 /** Docker's client does no transfers itself. */
-function entering(subject: Subject, enter: readonly string[]): Subject {
-  return subject.name === "Docker" ? subject : { ...subject, command: [...enter, ...subject.command] };
+function entering(subject: Subject, network: string | undefined): Subject {
+  return subject.name === "Docker" ? subject : { ...subject, ...inside(network) };
+}
+
+function inside(network: string | undefined): { network?: string } {
+  return network === undefined ? {} : { network };
 }
 
 /** The most memory a command had, in megabytes. */
 export async function peakOf(subject: Subject, args: readonly string[]): Promise<number> {
-  return (await follow(subject, args)).peak / 2 ** 20;
+  return (await follow(subject, args, true)).peak / 2 ** 20;
 }
 
 /** `davit image copy` beside skopeo, from the registry into a directory. */
 async function copySideBySide(
   name: string,
   davit: readonly Subject[],
-  enter: readonly string[],
+  network: string | undefined,
   count: number,
   root: string,
   note: Part["note"],
@@ -186,7 +187,7 @@ async function copySideBySide(
   };
   for (let round = 0; round < count; round += 1) {
     for (const subject of davit) await timed(subject, ["image", "copy"], times.davit);
-    await timed(skopeo(enter), ["copy", "-q", "--src-tls-verify=false"], times.skopeo);
+    await timed(skopeo(network), ["copy", "-q", "--src-tls-verify=false"], times.skopeo);
   }
   if (times.davit.length === 0) return;
   const [ours, theirs]: [Timing, Timing] = [summarize(times.davit), summarize(times.skopeo)];
@@ -199,7 +200,7 @@ async function copySideBySide(
 
 /** Debian's docker-registry, without caches, so that its directory may be emptied under it. */
 async function startRegistry(
-  enter: readonly string[],
+  network: string | undefined,
   address: string,
   directory: string,
 ): Promise<AsyncDisposable> {
@@ -209,13 +210,9 @@ async function startRegistry(
     configuration,
     `version: 0.1\nlog: { level: error }\nstorage: { filesystem: { rootdirectory: ${directory} }, delete: { enabled: true } }\nhttp: { addr: "${address}" }\n`,
   );
-  const child = Bun.spawn([...enter, "docker-registry", "serve", configuration], {
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "ignore",
-  });
+  const child = spawnInside(network, ["docker-registry", "serve", configuration], "ignore");
   const deadline = performance.now() + 10_000;
-  while (!(await answers(enter, address))) {
+  while (!(await answers(network, address))) {
     if (performance.now() > deadline) throw new Error(`docker-registry does not answer at ${address}`);
     await Bun.sleep(100);
   }
@@ -227,16 +224,19 @@ async function startRegistry(
   };
 }
 
-async function answers(enter: readonly string[], address: string): Promise<boolean> {
-  const probe = Bun.spawn(
-    [...enter, "skopeo", "list-tags", "--tls-verify=false", `docker://${address}/none`],
-    {
-      stdin: "ignore",
-      stdout: "ignore",
-      stderr: "pipe",
-    },
-  );
+async function answers(network: string | undefined, address: string): Promise<boolean> {
+  const words = ["skopeo", "list-tags", "--tls-verify=false", `docker://${address}/none`];
+  const probe = spawnInside(network, words, "pipe");
   const text = await new Response(probe.stderr).text();
   await probe.exited;
   return !/connection refused/.test(text);
+}
+
+function spawnInside<Stderr extends "ignore" | "pipe">(
+  network: string | undefined,
+  command: string[],
+  stderr: Stderr,
+): Bun.Subprocess<"ignore", "ignore", Stderr> {
+  const start = () => Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr });
+  return network === undefined ? start() : withNetworkNamespace(network, start);
 }

@@ -13,6 +13,7 @@ import { defaultDataRoot, defaultExecRoot, describeInstance, type Instance } fro
 import { basename, join, resolve } from "./core/paths.ts";
 import { version } from "./core/version.ts";
 import type { Engine } from "./engine/engine.ts";
+import { announceMoveEarly } from "./linux/cgroup-move.ts";
 import { exitNow } from "./linux/exit.ts";
 import { readFileSync, writeSync } from "./linux/files.ts";
 
@@ -108,8 +109,12 @@ async function givenWords(words: string[]): Promise<string[]> {
   return wordsOfBuildah(words);
 }
 
+/** Verbs that start a process in a container; if the word means something else, nothing is lost. */
+const startingVerbs = new Set(["exec", "run", "start", "restart"]);
+
 async function main(words: readonly string[]): Promise<number> {
   armFault(process.env.DAVIT_FAULT);
+  if (words.some((word) => startingVerbs.has(word))) announceMoveEarly();
   if (words.includes("internal")) {
     const global = globalFlags();
     const [door, ...verb] = parseFlags(global.flags, words, false).positional;

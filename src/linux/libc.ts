@@ -25,6 +25,7 @@ const signatures = {
   setns: { args: [i32, i32], returns: i32 },
   openat: { args: [i32, pointer, i32, u32], returns: i32 },
   close: { args: [i32], returns: i32 },
+  dup3: { args: [i32, i32, i32], returns: i32 },
   read: { args: [i32, pointer, u64], returns: i64Fast },
   write: { args: [i32, pointer, u64], returns: i64Fast },
   pwrite: { args: [i32, pointer, u64, i64], returns: i64Fast },
@@ -124,7 +125,8 @@ function isSignature(name: string | symbol): name is Name {
 
 /** Who calls one of these calls most of them soon. */
 const companions: readonly (readonly Name[])[] = [
-  ["syscall", "socketpair", "fcntl", "sendfile"],
+  ["socketpair", "fcntl"],
+  ["syscall", "sendfile", "dup3"],
   ["socket", "connect", "setsockopt", "send", "recv"],
   ["flock", "umount2", "getdents64"],
 ];

@@ -86,6 +86,15 @@ export function openDirectory(path: string, flags: number = openFlag.readOnly): 
   return openAt(atCurrentDirectory, path, flags | openFlag.directory);
 }
 
+/** Makes `to`, which is open, another name of what `from` is, and closes `from`. Closed on exec. dup3(2). */
+export function moveDescriptor(from: number, to: number): void {
+  try {
+    checkRetrying(() => symbols.dup3(from, to, openFlag.closeOnExec), "dup3");
+  } finally {
+    closeFile(from);
+  }
+}
+
 /** Opens what is at a path on the host for reading. */
 export function openReading(path: string, flags = 0): number {
   return openAt(atCurrentDirectory, path, openFlag.readOnly | flags);

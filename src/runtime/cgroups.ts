@@ -3,6 +3,7 @@
 import { hasErrno } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
 import { join, normalize } from "../core/paths.ts";
+import { announceMove } from "../linux/cgroup-move.ts";
 import { readDirectory } from "../linux/directories.ts";
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "../linux/files.ts";
 import { nodeType } from "../linux/nodes.ts";
@@ -190,26 +191,11 @@ export function enterConmonCgroup(layout: CgroupLayout, instance: Instance, pid:
   }
 }
 
-/**
- * Tells the kernel that a process will soon be moved between cgroups. The first move after a quiet time waits for
- * an RCU grace period, 5 to 15 ms, and the next ones within some 20 ms do not (cgroup_threadgroup_rwsem). Asked for
- * early, by moving ourselves to where we are, that wait passes while other work is done. Never fails: it changes
- * nothing but the time that the runtime takes.
- */
+/** Asks for the wait before a move between cgroups, which passes while other work is done. Never fails. */
 export async function prepareCgroupMove(layout: CgroupLayout): Promise<void> {
   const [where] = layout.own;
-  const now = performance.now();
-  if (where === undefined || now - preparedAt < preparedFor) return;
-  preparedAt = now;
-  const [mountPoint, own] = where;
-  const file = join(mountPoint, own, "cgroup.procs");
-  // A blob is written by another thread: this one goes on.
-  await Bun.write(file, new Blob([String(process.pid)])).catch(() => undefined);
+  if (where !== undefined) await announceMove(join(...where, "cgroup.procs"));
 }
-
-/** Milliseconds for which moves are quick, and when they were last asked to be. */
-const preparedFor = 15;
-let preparedAt = Number.NEGATIVE_INFINITY;
 
 function childGroups(directory: string): string[] {
   try {

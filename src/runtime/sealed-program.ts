@@ -8,6 +8,7 @@ import { hasErrno } from "../core/errors.ts";
 import { basename } from "../core/paths.ts";
 import { closeSync } from "../linux/files.ts";
 import { createProgramFile, fillFrom, sealFile } from "../linux/memory-files.ts";
+import { moveDescriptor, openReading } from "../linux/paths.ts";
 import { isCrun, type OciRuntime } from "./runtimes.ts";
 
 export interface RuntimeProgram extends Disposable {
@@ -17,15 +18,26 @@ export interface RuntimeProgram extends Disposable {
   fill(): void;
 }
 
-/** The runtime's program as it starts quickest: in memory and sealed, where it would copy itself there. */
+/**
+ * The runtime's program as it starts quickest: in memory and sealed, where it would copy itself there. Until `fill`,
+ * and where programs may not lie in memory (crun itself knows other ways), it is the program's own file.
+ */
 export function programOfRuntime(runtime: OciRuntime): RuntimeProgram {
-  const fd = isCrun(runtime) ? tryCreate(basename(runtime.path)) : undefined;
-  if (fd === undefined) return { path: runtime.path, fill: () => {}, [Symbol.dispose]: () => {} };
+  if (!isCrun(runtime)) return { path: runtime.path, fill: () => {}, [Symbol.dispose]: () => {} };
+  const fd = openReading(runtime.path);
   return {
     path: `/proc/${process.pid}/fd/${fd}`,
     fill: () => {
-      fillFrom(fd, runtime.path);
-      sealFile(fd);
+      const memory = tryCreate(basename(runtime.path));
+      if (memory === undefined) return;
+      try {
+        fillFrom(memory, runtime.path);
+        sealFile(memory);
+      } catch (error) {
+        closeSync(memory);
+        throw error;
+      }
+      moveDescriptor(memory, fd);
     },
     [Symbol.dispose]: () => closeSync(fd),
   };

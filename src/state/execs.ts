@@ -38,3 +38,14 @@ export function execsOf(state: State, containerId: ContainerId): ExecRecord[] {
     .all(containerId)
     .map((row) => JSON.parse(row.record));
 }
+
+/** Leaves so many of a container's finished ones, the newest. */
+export function forgetFinished(state: State, containerId: ContainerId, kept: number): void {
+  state.db
+    .query(
+      `DELETE FROM execs WHERE rowid IN (
+         SELECT rowid FROM execs WHERE container_id = ?1 AND record ->> '$.state.status' = 'exited'
+         ORDER BY rowid DESC LIMIT -1 OFFSET ?2)`,
+    )
+    .run(containerId, kept);
+}

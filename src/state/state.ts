@@ -8,7 +8,7 @@ import { Database } from "bun:sqlite";
 import { hasErrno, SystemFailure } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
 import { join } from "../core/paths.ts";
-import { mkdirSync, statSync } from "../linux/files.ts";
+import { existsSync, mkdirSync, statSync } from "../linux/files.ts";
 import { keepReserve, useReserve } from "./reserve.ts";
 import { migrations } from "./schema.ts";
 
@@ -33,8 +33,9 @@ const logPages = { command: 96, background: 48 } as const;
 
 /** Opens, and on first use makes, the instance's database and directories. */
 export function openState(instance: Instance, role: keyof typeof logPages = "command"): State {
-  mkdirSync(instance.dataRoot, { recursive: true, mode: 0o711 });
-  mkdirSync(join(instance.execRoot, "locks"), { recursive: true, mode: 0o711 });
+  for (const directory of [instance.dataRoot, join(instance.execRoot, "locks")]) {
+    if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o711 });
+  }
   const path = join(instance.dataRoot, "davit.db");
   const reserve = `${path}-reserve`;
   // Before the first touch: memory that SQLite shares through a file on a full disk is a SIGBUS, not an error.

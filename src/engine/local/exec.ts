@@ -21,7 +21,8 @@ import { makeExecProcess } from "../../runtime/exec-process.ts";
 import type { ProcessSpec, RuntimeSpec } from "../../runtime/oci.ts";
 import { resolveUser } from "../../runtime/users.ts";
 import type { ContainerRecord } from "../../state/containers.ts";
-import { type ExecRecord, execById, execsOf, putExec } from "../../state/execs.ts";
+import { appendEvent, type NewEvent, ringBell } from "../../state/events.ts";
+import { type ExecRecord, execById, forgetFinished, putExec } from "../../state/execs.ts";
 import { cleanWorkingDirectory } from "./configuration.ts";
 import { conmonAhead, endAhead, execAhead, execDirectory, execSpawn } from "./exec-ahead.ts";
 import { containerEvent, type Local } from "./local.ts";
@@ -59,7 +60,7 @@ function makeExec(local: Local, reference: string, config: ExecConfig): ExecId {
     config,
     state: { status: "created" },
   };
-  if (ahead === undefined) recordCreated(local, record, exec);
+  if (ahead === undefined) commit(local, () => recordCreated(local, record, exec));
   else unrecorded.set(exec.id, { exec, container: record });
   return exec.id;
 }
@@ -71,20 +72,20 @@ function requireRunning(local: Local, reference: string): ContainerRecord {
   throw new Conflict(`container ${reference} is paused, unpause the container before exec`);
 }
 
+/** What became of an exec and its events are one transaction: it stands in the way of a command that is soon over. */
+function commit(local: Local, work: () => void): void {
+  local.state.transaction(work);
+  ringBell(local.instance);
+}
+
+/** Part of a transaction. */
 function recordCreated(local: Local, container: ContainerRecord, exec: ExecRecord): void {
   putExec(local.state, exec);
-  emitOf(local, container, exec, "exec_create");
+  appendEvent(local.state, eventOf(container, exec, "exec_create"));
 }
 
-function emitOf(local: Local, container: ContainerRecord, exec: ExecRecord, action: string): void {
-  local.emit(containerEvent(container, `${action}: ${exec.config.Cmd.join(" ")}`, { execID: exec.id }));
-}
-
-function forgetOld(local: Local, exec: ExecRecord): void {
-  const finished = execsOf(local.state, exec.containerId).filter((other) => other.state.status === "exited");
-  for (const old of finished.slice(0, Math.max(0, finished.length - keptFinished))) {
-    local.state.db.query("DELETE FROM execs WHERE id = ?").run(old.id);
-  }
+function eventOf(container: ContainerRecord, exec: ExecRecord, action: string): NewEvent {
+  return containerEvent(container, `${action}: ${exec.config.Cmd.join(" ")}`, { execID: exec.id });
 }
 
 /** Execs that this process holds attached, for resize. */
@@ -199,9 +200,11 @@ async function prepare(
     directory: execDirectory(local, record.id, exec.id),
     process: () => processOf(local, record, exec.config, options.tty),
     meanwhile: () => {
-      if (unrecorded.delete(exec.id)) recordCreated(local, record, exec);
-      emitOf(local, record, exec, "exec_start");
-      forgetOld(local, exec);
+      commit(local, () => {
+        if (unrecorded.delete(exec.id)) recordCreated(local, record, exec);
+        appendEvent(local.state, eventOf(record, exec, "exec_start"));
+        forgetFinished(local.state, record.id, keptFinished);
+      });
     },
   };
 }
@@ -231,8 +234,11 @@ function processOf(local: Local, record: ContainerRecord, config: ExecConfig, tt
 function recordEnd(local: Local, exec: ExecRecord, exitCode: number): void {
   const container = findContainerOrNone(local, exec);
   if (container === undefined) return;
-  putExec(local.state, { ...exec, state: { status: "exited", exitCode } });
-  local.emit(containerEvent(container, "exec_die", { execID: exec.id, exitCode: String(exitCode) }));
+  commit(local, () => {
+    putExec(local.state, { ...exec, state: { status: "exited", exitCode } });
+    const attributes = { execID: exec.id, exitCode: String(exitCode) };
+    appendEvent(local.state, containerEvent(container, "exec_die", attributes));
+  });
 }
 
 /** The container may have been removed while its exec ended. */
