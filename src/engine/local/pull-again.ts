@@ -34,12 +34,12 @@ export function pull(local: Local, text: string, options: PullOptions = {}): Asy
     const isPlain = options.all !== true && !options.platform && reference.digest === undefined;
     const name = withDefaultTag(reference);
     const record = isPlain ? imageByName(local.state, name) : undefined;
-    const resolved = record === undefined ? undefined : await resolve(repository, name, signal);
-    if (
-      record !== undefined &&
-      resolved !== undefined &&
-      tellUpToDate(local, record, name, resolved, report)
-    ) {
+    const resolving = record === undefined ? undefined : resolve(repository, name, signal);
+    // While the registry thinks.
+    const here = record === undefined ? undefined : whatIsHere(local, record, name);
+    const resolved = await resolving;
+    if (here !== undefined && here.manifest === resolved) {
+      tellUpToDate(local, here, name, report);
       return;
     }
     const { pullInto } = await import("./pull.ts");
@@ -55,28 +55,33 @@ async function resolve(
   return (await repository.resolve(tag, signal)).digest;
 }
 
-/** False where there is more to find out: a new image, one of several platforms, or one that is damaged. */
-function tellUpToDate(
-  local: Local,
-  record: ImageRecord,
-  name: Reference,
-  manifest: Digest,
-  report: Report,
-): boolean {
-  if (record.manifest !== manifest || record.variantOf.length > 0) return false;
+/** An image that is here whole. */
+interface WholeImage {
+  manifest: Digest;
+  config: ImageConfig;
+}
+
+/** Undefined where there is more to find out: an image that is not named so, one of several platforms, or damaged. */
+function whatIsHere(local: Local, record: ImageRecord, name: Reference): WholeImage | undefined {
+  const { manifest } = record;
+  if (record.variantOf.length > 0) return undefined;
   const isNamed =
     record.tags.includes(canonicalForm(name)) &&
     record.repoDigests.includes(canonicalForm(withDigest(name, manifest)));
   const [document, config] = [manifest, record.id].map((digest) => local.content.tryRead(digest));
   const layers = document && manifestIn(document)?.layers;
-  if (!isNamed || config === undefined || layers === undefined || !hasLayers(local, record, layers))
-    return false;
+  if (!isNamed || config === undefined || layers === undefined || !hasLayers(local, record, layers)) {
+    return undefined;
+  }
+  return { manifest, config: configDocument(config, `image config ${record.id}`).value };
+}
+
+function tellUpToDate(local: Local, { manifest, config }: WholeImage, name: Reference, report: Report): void {
   report({ status: `Pulling from ${name.path}`, id: name.tag ?? "" });
-  appendEvent(local.state, pullEvent(name, configDocument(config, `image config ${record.id}`).value));
+  appendEvent(local.state, pullEvent(name, config));
   ringBell(local.state.instance);
   report({ status: `Digest: ${manifest}` });
   report({ status: statusOf(name, { isNewer: false }) });
-  return true;
 }
 
 /** Whether every layer's blob is here with its size, and all of them are unpacked. */
