@@ -42,6 +42,11 @@ export interface Ended {
   readonly peak: number;
 }
 
+/** Does what starts a process, in the network namespace at a path, if there is one. */
+export function insideNetwork<Result>(network: string | undefined, start: () => Result): Result {
+  return network === undefined ? start() : withNetworkNamespace(network, start);
+}
+
 /**
  * Runs one command to its end.
  * @param looksAtMemory costs time of the command's own
@@ -61,7 +66,7 @@ export async function follow(
       stderr: "pipe",
     });
   const began = performance.now();
-  const child = network === undefined ? start() : withNetworkNamespace(network, start);
+  const child = insideNetwork(network, start);
   const said = new Response(child.stderr).text();
   let peak = 0;
   const look = looksAtMemory

@@ -6,11 +6,19 @@
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { withNetworkNamespace } from "../src/linux/namespaces.ts";
 import { processesWithArgument } from "../src/linux/process-search.ts";
 import type { Subject } from "./engines.ts";
 import { describeImage, editionsOf, pulledImage, writeLargeImage } from "./image.ts";
-import { follow, interleave, type Program, run, summarize, type Timing, time } from "./measure.ts";
+import {
+  follow,
+  insideNetwork,
+  interleave,
+  type Program,
+  run,
+  summarize,
+  type Timing,
+  time,
+} from "./measure.ts";
 import { measureRegistries } from "./registries.ts";
 import type { Part } from "./report.ts";
 
@@ -237,6 +245,5 @@ function spawnInside<Stderr extends "ignore" | "pipe">(
   command: string[],
   stderr: Stderr,
 ): Bun.Subprocess<"ignore", "ignore", Stderr> {
-  const start = () => Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr });
-  return network === undefined ? start() : withNetworkNamespace(network, start);
+  return insideNetwork(network, () => Bun.spawn(command, { stdin: "ignore", stdout: "ignore", stderr }));
 }

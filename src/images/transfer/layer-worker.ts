@@ -53,13 +53,13 @@ async function start({ id, job, written, isWhole }: Extract<Order, { kind: "star
   const file = new GrowingFile(job.path, { written, isWhole }, { chunkSize, taken, signal: stop.signal });
   await answer(id, { file, stop }, async () => {
     using _ = file;
-    // A plain file that is all there is read without a turn of the event loop between its bytes.
     const isAside = job.size >= smallestAside && processorCount() > 1;
     const options = {
       signal: stop.signal,
       makesExactModes,
       hashAside: isAside ? () => hasher.open() : undefined,
     };
+    // A plain file that is all there is read without a turn of the event loop between its bytes.
     return {
       kind: "done",
       id,
