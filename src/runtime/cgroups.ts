@@ -121,13 +121,18 @@ function pidsBelow(directory: string): number[] {
   return pids;
 }
 
-/** True while the container's processes are frozen. */
-export function isFrozen(layout: CgroupLayout, cgroupPath: string): boolean {
+/**
+ * Whether all of the container's processes are frozen. One that waits for a disk freezes only when it has what it
+ * waits for. undefined when there is no such cgroup.
+ */
+export function isFrozen(layout: CgroupLayout, cgroupPath: string): boolean | undefined {
   if (layout.version === "v2" && layout.unified !== undefined) {
-    return keyedNumbers(readText(join(layout.unified, cgroupPath, "cgroup.events"))).frozen === 1;
+    const events = readText(join(layout.unified, cgroupPath, "cgroup.events"));
+    return events === undefined ? undefined : keyedNumbers(events).frozen === 1;
   }
   const directory = controllerDirectory(layout, "freezer", cgroupPath);
-  return directory !== undefined && readText(join(directory, "freezer.state"))?.trim() === "FROZEN";
+  const state = directory === undefined ? undefined : readText(join(directory, "freezer.state"));
+  return state === undefined ? undefined : state.trim() === "FROZEN";
 }
 
 /** Whether the kernel's OOM killer has struck in this cgroup. Ask before the cgroup is removed. */

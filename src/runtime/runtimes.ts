@@ -201,6 +201,10 @@ export async function deleteContainer(
   if (!(error instanceof NotFound)) throw error;
 }
 
+/**
+ * Asks for all processes to be frozen. crun does not wait until they are; runc gives up after a fifth of a second:
+ * `freezeContainer` waits.
+ */
 export async function pauseContainer(runtime: OciRuntime, id: string): Promise<void> {
   const outcome = await run(runtime, ["pause", id]);
   if (outcome.exitCode !== 0) throw failure("pause", id, outcome);

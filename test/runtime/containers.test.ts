@@ -7,13 +7,9 @@ import { StartFailure } from "../../src/core/errors.ts";
 import { openProcess, startTimeOf } from "../../src/linux/processes.ts";
 import { reopenLog, resizeTerminal } from "../../src/runtime/attach.ts";
 import { containerPids, controllerDirectory, isFrozen, wasOomKilled } from "../../src/runtime/cgroups.ts";
+import { freezeContainer } from "../../src/runtime/freeze.ts";
 import { readLog } from "../../src/runtime/logs.ts";
-import {
-  containerState,
-  killContainer,
-  pauseContainer,
-  resumeContainer,
-} from "../../src/runtime/runtimes.ts";
+import { containerState, killContainer, resumeContainer } from "../../src/runtime/runtimes.ts";
 import { findInit } from "../../src/runtime/spec.ts";
 import { readStats } from "../../src/runtime/stats.ts";
 import { Box, type BoxOptions, collect, runBox, runExec, searchPath, unpackRoot } from "./box.ts";
@@ -299,7 +295,7 @@ for (const runtime of ["crun", "runc"] as const) {
     test("freezes and thaws", async () => {
       await using box = await Box.create(options(["sleep", "100"]));
       await box.start();
-      await pauseContainer(box.runtime, box.id);
+      await freezeContainer(box.runtime, box.id, { layout: box.cgroups, path: box.cgroupPath });
       expect(isFrozen(box.cgroups, box.cgroupPath)).toBe(true);
       expect(await containerState(box.runtime, box.id)).toMatchObject({ status: "paused", pid: box.pid });
       await resumeContainer(box.runtime, box.id);

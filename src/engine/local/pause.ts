@@ -1,6 +1,8 @@
 /** Freezes and thaws all processes of a container. */
 import { Conflict, SystemFailure } from "../../core/errors.ts";
-import { pauseContainer, resumeContainer } from "../../runtime/runtimes.ts";
+import { containerCgroup } from "../../runtime/cgroups.ts";
+import { freezeContainer } from "../../runtime/freeze.ts";
+import { resumeContainer } from "../../runtime/runtimes.ts";
 import { type ContainerRecord, containerById, updateContainer } from "../../state/containers.ts";
 import { appendEvent, ringBell } from "../../state/events.ts";
 import { containerEvent, type Local } from "./local.ts";
@@ -16,7 +18,10 @@ export async function pause(local: Local, reference: string): Promise<void> {
   const { state } = record;
   if (state.status === "paused") throw new Conflict(`container ${id} is already paused`);
   if (state.status !== "running") throw new Conflict(`container ${record.id} is not running`);
-  await pauseContainer(local.runtime(record.runtime), id);
+  await freezeContainer(local.runtime(record.runtime), id, {
+    layout: local.cgroups(),
+    path: containerCgroup(local.instance, id, record.hostConfig.CgroupParent),
+  });
   recordState(local, { ...record, state: { ...state, status: "paused" } }, "pause");
 }
 
