@@ -2,6 +2,7 @@
 
 import { hasErrno } from "../core/errors.ts";
 import { writeSync } from "../linux/files.ts";
+import { bytesOf } from "../linux/libc.ts";
 import { hideTyping, isTerminal, isWritable, makeRaw, terminalSize } from "../linux/terminal.ts";
 import type { InputStream, Io, OutputStream } from "./io.ts";
 
@@ -57,7 +58,7 @@ function processOutput(fd: 1 | 2): OutputStream {
   return {
     isTerminal: terminal,
     async write(data) {
-      let rest = typeof data === "string" ? Buffer.from(data) : data;
+      let rest = typeof data === "string" ? bytesOf(data) : data;
       let pause = 1;
       while (rest.length > 0) {
         try {

@@ -4,9 +4,10 @@ import { type ChainId, type DiffId, type Digest, type ImageId, shortId } from ".
 import type { State } from "../state/state.ts";
 import { blobsOf, heldAttestations } from "./attestations.ts";
 import type { ImageStores } from "./collect.ts";
+import { imagesOfIndex } from "./index-records.ts";
 import { indexTree } from "./index-tree.ts";
 import { chainIdsOf, parseConfig, parseManifest } from "./manifest.ts";
-import { allImages, type ImageRecord, imagesOfIndex, referencedDocuments } from "./records.ts";
+import { allImages, type ImageRecord, referencedDocuments } from "./records.ts";
 import { familiarOfCanonical } from "./references.ts";
 
 export interface InventoryLayer {

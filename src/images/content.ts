@@ -45,10 +45,12 @@ export interface ContentStore {
   has(digest: Digest): boolean;
   /** Bytes. @throws NotFound */
   sizeOf(digest: Digest): number;
+  /** Bytes, or undefined for a blob that is missing. */
+  trySizeOf(digest: Digest): number | undefined;
   /** A whole small blob, checked against its digest. @throws NotFound; SystemFailure when it is damaged. */
-  read(digest: Digest): Buffer;
+  read(digest: Digest): Uint8Array;
   /** The same, but undefined for a blob that is missing or damaged: for work that other images wait for. */
-  tryRead(digest: Digest): Buffer | undefined;
+  tryRead(digest: Digest): Uint8Array | undefined;
   /** Removing what is not there is no error. */
   remove(digest: Digest): void;
   list(): Digest[];
@@ -97,6 +99,7 @@ export function openContent(dataRoot: string): ContentStore {
     blobPath,
     has: (digest) => existsSync(blobPath(digest)),
     sizeOf: (digest) => wrapMissing(digest, () => statSync(blobPath(digest)).size),
+    trySizeOf: (digest) => statSync(blobPath(digest), { throwIfNoEntry: false })?.size,
     read: readBlob,
     tryRead: (digest) => {
       try {
@@ -222,17 +225,17 @@ function wrapMissing<Result>(digest: Digest, work: () => Result): Result {
 }
 
 /** A file of at most `largestDocument` bytes. */
-export function readWhole(path: string): Buffer {
+export function readWhole(path: string): Uint8Array {
   const fd = openSync(path, "r");
   try {
     const { size } = fstatSync(fd);
     if (size > largestDocument) {
       throw new SystemFailure(`${path} has ${size} bytes; at most ${largestDocument} are read at once`);
     }
-    const bytes = Buffer.allocUnsafe(size);
+    const bytes = new Uint8Array(size);
     let end = 0;
     while (end < size) {
-      const count = readSync(fd, bytes, end, size - end, end);
+      const count = readSync(fd, bytes, end, size - end);
       if (count === 0) break;
       end += count;
     }

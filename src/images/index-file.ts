@@ -1,8 +1,9 @@
 /** The content store's index.json: what it holds, for other tools that read OCI layouts. */
 import type { State } from "../state/state.ts";
 import type { ContentStore } from "./content.ts";
+import { variantsOf } from "./index-records.ts";
 import { type Descriptor, mediaTypes, parseIndex, parseManifest } from "./manifest.ts";
-import { allImages, isNameless, variantsOf } from "./records.ts";
+import { allImages, isNameless } from "./records.ts";
 import { nameAnnotations } from "./transports/layout-names.ts";
 
 /**

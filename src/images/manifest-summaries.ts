@@ -5,8 +5,9 @@ import { allContainers } from "../state/containers.ts";
 import type { State } from "../state/state.ts";
 import { heldAttestations, subjectOf } from "./attestations.ts";
 import type { ContentStore } from "./content.ts";
+import { imagesOfIndex } from "./index-records.ts";
 import { type Descriptor, manifestIn, mediaTypes, parseConfig, parseIndex } from "./manifest.ts";
-import { type ImageRecord, imageById, imagesOfIndex } from "./records.ts";
+import { type ImageRecord, imageById } from "./records.ts";
 import { descriptorObject, storedDescriptor } from "./transports/stored-image.ts";
 import { platformOfConfig } from "./variants.ts";
 

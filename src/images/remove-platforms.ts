@@ -4,18 +4,15 @@ import type { Digest } from "../core/ids.ts";
 import type { ImageDeleteItem } from "../core/objects.ts";
 import type { State } from "../state/state.ts";
 import { type ImageStores, repairImages } from "./collect.ts";
-import { formatPlatform, matchPlatform, parsePlatform } from "./platform.ts";
 import {
-  findImage,
   type IndexedImage,
-  imageById,
   imagesOfIndex,
-  isNameless,
   namesOfIndex,
   recordIndex,
   removeVariant,
-  standFor,
-} from "./records.ts";
+} from "./index-records.ts";
+import { formatPlatform, matchPlatform, parsePlatform } from "./platform.ts";
+import { findImage, imageById, isNameless, standFor } from "./records.ts";
 import { Removal, type RemoveOptions, removeImage, removeTogether } from "./remove.ts";
 import { imageFor, namedVariants } from "./variants.ts";
 

@@ -10,6 +10,7 @@ import { collect, type ImageStores, repairImages } from "./collect.ts";
 import type { ContentStore } from "./content.ts";
 import { imageEvent } from "./events.ts";
 import { indexText } from "./index-file.ts";
+import { variantsOf } from "./index-records.ts";
 import { parseConfig } from "./manifest.ts";
 import {
   childrenOf,
@@ -20,7 +21,6 @@ import {
   isNameless,
   layerByChain,
   removeReference,
-  variantsOf,
 } from "./records.ts";
 import {
   canonicalForm,

@@ -4,8 +4,9 @@ import { appendEvent, ringBell } from "../state/events.ts";
 import type { ImageStores } from "./collect.ts";
 import { imageEvent } from "./events.ts";
 import { indexText } from "./index-file.ts";
+import { recordIndex } from "./index-records.ts";
 import { parseConfig } from "./manifest.ts";
-import { findImage, recordIndex, setTag } from "./records.ts";
+import { findImage, setTag } from "./records.ts";
 import { canonicalForm, familiarForm, parseReference, withDefaultTag } from "./references.ts";
 import { namedVariants } from "./variants.ts";
 

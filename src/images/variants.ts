@@ -7,6 +7,7 @@ import { NotFound } from "../core/errors.ts";
 import type { Digest } from "../core/ids.ts";
 import type { State } from "../state/state.ts";
 import type { ContentStore } from "./content.ts";
+import { type IndexedImage, type Variants, variantsOf } from "./index-records.ts";
 import { type ImageConfig, type Platform, parseConfig } from "./manifest.ts";
 import {
   detectHostPlatform,
@@ -15,14 +16,7 @@ import {
   matchPlatform,
   servesPlatform,
 } from "./platform.ts";
-import {
-  findImage,
-  type ImageRecord,
-  type IndexedImage,
-  imageById,
-  type Variants,
-  variantsOf,
-} from "./records.ts";
+import { findImage, type ImageRecord, imageById } from "./records.ts";
 import { canonicalForm, parseImageSpecifier, withDefaultTag } from "./references.ts";
 
 /** An image as a name and perhaps a platform lead to it. */

@@ -18,10 +18,9 @@ const argumentSize = 4096;
 const nameOffset = { v1: 8, v2: 56 } as const;
 
 function volumeArguments(version: keyof typeof nameOffset, name: string, fd = 0): Buffer {
-  const bytes = cstring(name);
   const argument = Buffer.alloc(argumentSize);
   argument.writeBigInt64LE(BigInt(fd), 0);
-  bytes.copy(argument, nameOffset[version]);
+  argument.set(cstring(name), nameOffset[version]);
   return argument;
 }
 

@@ -6,7 +6,7 @@
 import { dirname } from "../core/paths.ts";
 import { namesOf, removeTree } from "./directories.ts";
 import { errnoNumber } from "./errno.ts";
-import { check, checkRetrying, errno, linuxError, ptr, symbols } from "./libc.ts";
+import { bytesOf, check, checkRetrying, errno, linuxError, ptr, symbols } from "./libc.ts";
 import {
   makeDirectoryAt,
   type NodeStatus,
@@ -128,7 +128,7 @@ export function writeSync(
   length?: number,
   position?: number,
 ): number {
-  const bytes = typeof data === "string" ? Buffer.from(data) : data;
+  const bytes = typeof data === "string" ? bytesOf(data) : data;
   const part = bytes.subarray(offset, length === undefined ? undefined : offset + length);
   if (part.byteLength === 0) return 0;
   if (position !== undefined) {
@@ -180,7 +180,7 @@ export interface WriteFileOptions {
 export function writeFileSync(path: string, data: string | Uint8Array, options: WriteFileOptions = {}): void {
   const fd = openSync(path, options.flag ?? "w", options.mode);
   try {
-    const bytes = typeof data === "string" ? Buffer.from(data) : data;
+    const bytes = typeof data === "string" ? bytesOf(data) : data;
     for (let done = 0; done < bytes.byteLength; ) {
       const part = bytes.subarray(done);
       done += checkRetrying(() => symbols.write(fd, ptr(part), part.byteLength), "write", path);

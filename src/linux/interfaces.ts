@@ -28,7 +28,7 @@ export function findInterface(name: string): { index: number; isUp: boolean } | 
 
 function ask(socket: number, request: number, name: string): Buffer | undefined {
   const answer = Buffer.alloc(requestLength);
-  cstring(name).copy(answer, 0, 0, nameLength - 1);
+  answer.set(cstring(name).subarray(0, nameLength - 1));
   if (symbols.ioctl(socket, request, ptr(answer)) === 0) return answer;
   const code = errno();
   if (errnoName(code) === "ENODEV") return undefined;

@@ -3,7 +3,7 @@
  * are not UTF-8 survive the way through JavaScript strings.
  */
 import { errnoNumber } from "./errno.ts";
-import { check, checkRetrying, errno, linuxError, ptr, symbols } from "./libc.ts";
+import { bytesOf, check, checkRetrying, errno, linuxError, ptr, symbols } from "./libc.ts";
 
 export const atCurrentDirectory = -100;
 
@@ -39,22 +39,21 @@ export const resolve = {
 } as const;
 
 const openat2Number = 437n;
-const textEncoder = new TextEncoder();
 
 /**
  * NUL-terminated bytes of a path. Lone surrogates U+DC80…U+DCFF stand for the bytes 0x80…0xFF (see `pathText`).
  * A path that holds NUL itself is cut there by the kernel; who takes paths from outside refuses such names first.
  */
-export function pathBytes(path: string): Buffer {
-  if (path.isWellFormed()) return Buffer.from(`${path}\0`);
+export function pathBytes(path: string): Uint8Array {
+  if (path.isWellFormed()) return bytesOf(`${path}\0`);
   const bytes: number[] = [];
   for (const character of path) {
     const code = character.codePointAt(0) ?? 0;
     if (code >= 0xdc80 && code <= 0xdcff) bytes.push(code - 0xdc00);
-    else bytes.push(...textEncoder.encode(character));
+    else bytes.push(...bytesOf(character));
   }
   bytes.push(0);
-  return Buffer.from(bytes);
+  return Uint8Array.from(bytes);
 }
 
 /** Loaded for names that look odd only. */

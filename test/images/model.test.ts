@@ -2,12 +2,13 @@
 import { expect, test } from "bun:test";
 import { collect, neededBlobs } from "../../src/images/collect.ts";
 import { imageHistory } from "../../src/images/history.ts";
+import { variantsOf } from "../../src/images/index-records.ts";
 import { inspectImage } from "../../src/images/inspect.ts";
 import { listImages } from "../../src/images/list.ts";
 import { loadImages } from "../../src/images/load.ts";
 import { detectHostPlatform, hostPlatform, parsePlatform } from "../../src/images/platform.ts";
 import { pruneImages } from "../../src/images/prune.ts";
-import { allImages, imageById, variantsOf } from "../../src/images/records.ts";
+import { allImages, imageById } from "../../src/images/records.ts";
 import { removeImage } from "../../src/images/remove.ts";
 import { resolveImage } from "../../src/images/resolve.ts";
 import { saveImages } from "../../src/images/save.ts";

@@ -39,7 +39,7 @@ export function makeSampleTree(root: string): void {
   linkSync(at("long", long, long, long), at("long", `link-${long}`));
   symlinkSync("y".repeat(300), at("long", "symlink"));
   writeFileSync(at("umläut-日本"), "utf-8");
-  writeFileSync(pathBytes(at("bytes-\udcff\udc80")).subarray(0, -1), "not utf-8");
+  writeFileSync(Buffer.from(pathBytes(at("bytes-\udcff\udc80"))).subarray(0, -1), "not utf-8");
 
   writeFileSync(at("data"), Buffer.alloc(300_000, "0123456789abcdef"));
   const sparse = openSync(at("sparse"), "w");

@@ -86,7 +86,7 @@ export function treeFacts(root: string, without: { xattrs?: boolean; fractions?:
 
 /** Names that are not UTF-8 reach node:fs as bytes. */
 function bytesPath(directory: number, name: string): Buffer {
-  return pathBytes(descriptorPath(directory, name)).subarray(0, -1);
+  return Buffer.from(pathBytes(descriptorPath(directory, name))).subarray(0, -1);
 }
 
 function xattrsOf(path: string): Record<string, string> {

@@ -2,9 +2,9 @@
  * The beginning of a `pull`. Where a name leads to what it led to before, and all of that is here, one question to the
  * registry is enough, and what a download needs is not loaded. Messages are dockerd's.
  */
-import type { Digest } from "../../core/ids.ts";
-import { configDocument } from "../../images/image.ts";
-import { type Descriptor, type ImageConfig, manifestIn } from "../../images/manifest.ts";
+import { type Digest, parseDigest } from "../../core/ids.ts";
+import { parseJson } from "../../images/json.ts";
+import type { Descriptor, ImageConfig } from "../../images/manifest.ts";
 import { progressOf, type Report } from "../../images/progress.ts";
 import { type ImageRecord, imageByName } from "../../images/records.ts";
 import {
@@ -58,7 +58,7 @@ async function resolve(
 /** An image that is here whole. */
 interface WholeImage {
   manifest: Digest;
-  config: ImageConfig;
+  labels: Record<string, string>;
 }
 
 /** Undefined where there is more to find out: an image that is not named so, one of several platforms, or damaged. */
@@ -69,26 +69,42 @@ function whatIsHere(local: Local, record: ImageRecord, name: Reference): WholeIm
     record.tags.includes(canonicalForm(name)) &&
     record.repoDigests.includes(canonicalForm(withDigest(name, manifest)));
   const [document, config] = [manifest, record.id].map((digest) => local.content.tryRead(digest));
-  const layers = document && manifestIn(document)?.layers;
-  if (!isNamed || config === undefined || layers === undefined || !hasLayers(local, record, layers)) {
-    return undefined;
-  }
-  return { manifest, config: configDocument(config, `image config ${record.id}`).value };
+  if (!isNamed || document === undefined || config === undefined) return undefined;
+  if (!hasLayers(local, record, layersOf(document, manifest))) return undefined;
+  return { manifest, labels: labelsOf(config, record.id) };
 }
 
-function tellUpToDate(local: Local, { manifest, config }: WholeImage, name: Reference, report: Report): void {
+// Both documents were looked into closely before they were stored, and are what they were then: their digests say so.
+// So only what is asked for is read of them.
+
+function layersOf(manifest: Uint8Array, digest: Digest): Pick<Descriptor, "digest" | "size">[] {
+  const layers = parseJson(manifest, `manifest ${digest}`).at("layers").array();
+  return layers.map((layer) => ({
+    digest: parseDigest(layer.at("digest").string()),
+    size: layer.at("size").integer(),
+  }));
+}
+
+function labelsOf(config: Uint8Array, id: Digest): Record<string, string> {
+  const own = parseJson(config, `image config ${id}`).at("config");
+  return own.optional((it) => it.at("Labels").optional((labels) => labels.stringMap())) ?? {};
+}
+
+function tellUpToDate(local: Local, { manifest, labels }: WholeImage, name: Reference, report: Report): void {
   report({ status: `Pulling from ${name.path}`, id: name.tag ?? "" });
-  appendEvent(local.state, pullEvent(name, config));
+  appendEvent(local.state, pullEvent(name, labels));
   ringBell(local.state.instance);
   report({ status: `Digest: ${manifest}` });
   report({ status: statusOf(name, { isNewer: false }) });
 }
 
 /** Whether every layer's blob is here with its size, and all of them are unpacked. */
-export function hasLayers(local: Local, record: ImageRecord, layers: Iterable<Descriptor>): boolean {
-  for (const { digest, size } of layers) {
-    if (!local.content.has(digest) || local.content.sizeOf(digest) !== size) return false;
-  }
+export function hasLayers(
+  local: Local,
+  record: ImageRecord,
+  layers: readonly Pick<Descriptor, "digest" | "size">[],
+): boolean {
+  if (!layers.every(({ digest, size }) => local.content.trySizeOf(digest) === size)) return false;
   const top = record.chainIds.at(-1);
   return top === undefined || isCommitted(local.state, top);
 }
@@ -99,7 +115,7 @@ export function statusOf(name: Reference, { isNewer }: { isNewer: boolean }): st
 }
 
 /** As Docker has it: about the name, not about the image. */
-export function pullEvent(name: Reference, { config }: ImageConfig): NewEvent {
-  const Attributes = { ...config.Labels, name: familiarName(name) };
+export function pullEvent(name: Reference, labels: ImageConfig["config"]["Labels"]): NewEvent {
+  const Attributes = { ...labels, name: familiarName(name) };
   return { Type: "image", Action: "pull", Actor: { ID: familiarForm(name), Attributes } };
 }

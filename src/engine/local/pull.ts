@@ -189,7 +189,7 @@ async function nameOnly(request: Request, remote: RemoteImage): Promise<Pulled["
   if (!isNamed || !isIndexed || (remote.index === undefined && hasIndex(wanted, record?.variantOf))) {
     return fetch(request, remote, silent);
   }
-  appendEvent(state, pullEvent(name, remote.image.config.value));
+  appendEvent(state, pullEvent(name, remote.image.config.value.config.Labels));
   ringBell(state.instance);
   return async () => {};
 }
@@ -212,7 +212,7 @@ async function fetch(request: Request, remote: RemoteImage, watch: LayerWatch): 
   const sink = resources.use(
     localStoreSink(local, session, {
       action: "pull",
-      eventOf: ({ image }) => pullEvent(name, image.config.value),
+      eventOf: ({ image }) => pullEvent(name, image.config.value.config.Labels),
       report,
       watch,
       fetch: (_, descriptor) => (offset, stop) =>

@@ -43,7 +43,7 @@ export class Archive {
   }
 
   /** A small file's bytes. @throws InvalidParameter when it is missing or larger than a document may be. */
-  read(name: string): Buffer {
+  read(name: string): Uint8Array {
     const file = this.get(name);
     if (file.size > largestDocument) {
       throw new InvalidParameter(
@@ -59,7 +59,7 @@ export class Archive {
   }
 
   /** A small blob's bytes; the digest is the caller's to check. */
-  readBlob(digest: Digest): Buffer {
+  readBlob(digest: Digest): Uint8Array {
     return this.read(blobName(digest));
   }
 

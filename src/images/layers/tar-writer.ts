@@ -147,12 +147,12 @@ function encodeAny(entry: TarEntryInput): Uint8Array {
   }
   if (!putName(block, written)) {
     records.push(["path", written]);
-    written.copy(block, 0, 0, Math.min(100, written.length));
+    block.set(written.subarray(0, 100));
     if (!isAscii(written)) block.write(asciiTail(name, 99), 0, "latin1");
   }
   const link = bytesOf(linkName);
   if (link.length > 100 || !isAscii(link)) records.push(["linkpath", link]);
-  else link.copy(block, 157);
+  else block.set(link, 157);
 
   const seconds = (mtime - (((mtime % billion) + billion) % billion)) / billion;
   if (mtime % billion !== 0n || seconds < 0n || seconds > BigInt(largestOctal11)) {
@@ -314,7 +314,7 @@ function defaultMode(type: TarEntryType): number {
   return type === "directory" ? 0o755 : type === "symlink" ? 0o777 : 0o644;
 }
 
-function bytesOf(name: string): Buffer {
+function bytesOf(name: string): Uint8Array {
   return pathBytes(name).subarray(0, -1);
 }
 
@@ -330,18 +330,18 @@ function asciiTail(name: string, length: number): string {
 }
 
 /** In the name field, or split at a slash into prefix and name; false where neither has room. */
-function putName(block: Buffer, name: Buffer): boolean {
+function putName(block: Buffer, name: Uint8Array): boolean {
   if (!isAscii(name)) return false;
   if (name.length <= 100) {
-    name.copy(block, 0);
+    block.set(name, 0);
     return true;
   }
   if (name.length > 256) return false;
   const slash = name.subarray(0, 156).lastIndexOf(0x2f);
   const rest = name.length - slash - 1;
   if (slash <= 0 || rest > 100 || rest === 0) return false;
-  name.copy(block, 345, 0, slash);
-  name.copy(block, 0, slash + 1);
+  block.set(name.subarray(0, slash), 345);
+  block.set(name.subarray(slash + 1), 0);
   return true;
 }
 
@@ -356,7 +356,7 @@ function putText(
   if (value === "") return;
   const bytes = bytesOf(value);
   if (bytes.length > room || !isAscii(bytes)) records.push([key, bytes]);
-  else bytes.copy(block, at);
+  else block.set(bytes, at);
 }
 
 function putOctal(block: Buffer, at: number, length: number, value: number): void {

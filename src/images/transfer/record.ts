@@ -2,10 +2,11 @@
 import type { Digest } from "../../core/ids.ts";
 import type { State } from "../../state/state.ts";
 import { idOf, type NamedImage } from "../image.ts";
+import { recordIndex } from "../index-records.ts";
 import type { IngestedBlob } from "../ingest.ts";
 import { mediaTypes, type Platform } from "../manifest.ts";
 import { detectHostPlatform, matchPlatform } from "../platform.ts";
-import { imageById, insertImage, type LayerRecord, recordIndex, setRepoDigest, setTag } from "../records.ts";
+import { imageById, insertImage, type LayerRecord, setRepoDigest, setTag } from "../records.ts";
 import { canonicalForm, familiarForm, type Reference } from "../references.ts";
 import { noteCompressed } from "./compressed-layers.ts";
 
