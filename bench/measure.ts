@@ -125,11 +125,31 @@ export async function interleave<One extends Subject>(
   const samples = new Map<One, number[]>(subjects.map((subject) => [subject, []]));
   for (let round = -rounds.warmup; round < rounds.counted; round += 1) {
     for (const subject of subjects) {
+      await untilQuiet();
       const milliseconds = await once(subject, round);
       if (round >= 0) samples.get(subject)?.push(milliseconds);
     }
   }
   return new Map([...samples].map(([subject, values]) => [subject, summarize(values)]));
+}
+
+/**
+ * What a command leaves to be done in the background (Podman tidies up after an exec for a tenth of a second) is not the
+ * next one's work: waits until for some time nobody but us wants a processor. Where that does not come, in a quarter of
+ * a minute, the measuring goes on.
+ */
+async function untilQuiet(): Promise<void> {
+  const until = performance.now() + 15_000;
+  for (let quiet = 0; quiet < 10 && performance.now() < until; ) {
+    await Bun.sleep(5);
+    quiet = othersRunning() ? 0 : quiet + 1;
+  }
+}
+
+/** proc_loadavg(5): the fourth field is `<threads that run or could> / <all>`; we are one of them. */
+function othersRunning(): boolean {
+  const [running = ""] = readFileSync("/proc/loadavg", "latin1").split(" ")[3]?.split("/") ?? [];
+  return Number(running) > 1;
 }
 
 /** Runs `count` tasks, `width` at a time. */

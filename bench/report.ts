@@ -126,7 +126,7 @@ export function document(report: Report): string {
   const system = /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] ?? "Linux";
   return `# Results of the bench
 
-Measured ${new Date().toISOString().slice(0, 10)} by \`npm run bench\`, all engines in one run, taking turns. Medians, and
+Measured ${new Date().toISOString().slice(0, 10)} by \`npm run bench\`, all engines in one run, taking turns, each when the one before it has come to rest. Medians, and
 in brackets the least and the most; each time is that of a whole command, as a user waits for it.
 
 ${table(report)}

@@ -79,7 +79,6 @@ async function openEngine(choice: EngineChoice): Promise<Engine> {
     instance: instanceOf(choice),
     self: selfCommand(),
     searchPath,
-    startsProcess: choice.startsProcess,
     ...(choice.exec === undefined ? {} : { exec: choice.exec }),
     ...(choice.registry === undefined ? {} : { registry: choice.registry }),
     ...(choice.storageDriver === undefined ? {} : { storageDriver: choice.storageDriver }),

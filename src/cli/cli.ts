@@ -19,8 +19,6 @@ export interface EngineChoice {
   dataRoot: string | undefined;
   execRoot: string | undefined;
   storageDriver: string | undefined;
-  /** A process in a container will start. */
-  startsProcess: boolean;
   registry?: RegistryPlan;
   exec?: ExecPlan;
 }
@@ -63,7 +61,6 @@ export async function runCli(words: readonly string[], options: CliOptions): Pro
       dataRoot: global.dataRoot.value || undefined,
       execRoot: global.execRoot.value || undefined,
       storageDriver: global.storageDriver.value || undefined,
-      startsProcess: found.command.startsProcess === true,
     };
     const invocation: Omit<Invocation, "args" | "words"> = {
       io,

@@ -59,8 +59,6 @@ export interface Command {
   readonly examples?: readonly string[];
   /** Errors carry the program's name and the way to the help, and exit with 125, as `docker run`. */
   readonly runsContainer?: boolean;
-  /** A process in a container will start: the engine prepares for it while it is opened. */
-  readonly startsProcess?: boolean;
   /** Declares the flags and gives back what to do with them. Called once for each run of the command. */
   define(flags: FlagSet): Action;
 }

@@ -34,7 +34,7 @@ export function parseDigest(text: string): Digest {
 
 /** A fresh 64-hex-digit id, as Docker gives containers, networks and execs. */
 export function randomId(): string {
-  return Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+  return crypto.getRandomValues(new Uint8Array(32)).toHex();
 }
 
 /** A whole id, not a prefix of one. */

@@ -10,11 +10,14 @@ import { existsSync, readFileSync } from "./files.ts";
 const quickFor = 15;
 let askedAt = Number.NEGATIVE_INFINITY;
 
+export function isMoveAnnounced(): boolean {
+  return performance.now() - askedAt < quickFor;
+}
+
 /** @param file `cgroup.procs` of our own cgroup, in any hierarchy */
 export async function announceMove(file: string): Promise<void> {
-  const now = performance.now();
-  if (now - askedAt < quickFor) return;
-  askedAt = now;
+  if (isMoveAnnounced()) return;
+  askedAt = performance.now();
   // A blob is written by another thread: this one goes on.
   await Bun.write(file, new Blob([String(process.pid)]), { createPath: false }).catch(() => undefined);
 }

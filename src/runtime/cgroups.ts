@@ -3,7 +3,7 @@
 import { hasErrno } from "../core/errors.ts";
 import type { Instance } from "../core/instance.ts";
 import { join, normalize } from "../core/paths.ts";
-import { announceMove } from "../linux/cgroup-move.ts";
+import { announceMove, isMoveAnnounced } from "../linux/cgroup-move.ts";
 import { readDirectory } from "../linux/directories.ts";
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "../linux/files.ts";
 import { nodeType } from "../linux/nodes.ts";
@@ -196,9 +196,13 @@ export function enterConmonCgroup(layout: CgroupLayout, instance: Instance, pid:
   }
 }
 
-/** Asks for the wait before a move between cgroups, which passes while other work is done. Never fails. */
-export async function prepareCgroupMove(layout: CgroupLayout): Promise<void> {
-  const [where] = layout.own;
+/**
+ * Asks for the wait before a move between cgroups, which passes while other work is done. Never fails.
+ * @param layout asked for unless that was done a moment ago
+ */
+export async function prepareCgroupMove(layout: () => CgroupLayout): Promise<void> {
+  if (isMoveAnnounced()) return;
+  const [where] = layout().own;
   if (where !== undefined) await announceMove(join(...where, "cgroup.procs"));
 }
 

@@ -26,7 +26,7 @@ export interface ConmonLaunch {
   /** Absolute path of conmon, from `findConmon`. */
   conmon: string;
   runtime: OciRuntime;
-  cgroups: CgroupLayout;
+  cgroups: () => CgroupLayout;
   id: string;
   /** Absolute path; holds config.json. */
   bundle: string;
@@ -90,7 +90,8 @@ export interface ConmonSpawn {
   instance: Instance;
   conmon: string;
   runtime: OciRuntime;
-  cgroups: CgroupLayout;
+  /** Asked for when conmon has been spawned: to find them out takes half a millisecond, which conmon can use. */
+  cgroups: () => CgroupLayout;
   /** The container's id. */
   id: string;
   inheritedFds: readonly number[];
@@ -139,7 +140,6 @@ export async function spawnConmon(
     `--container-pidfile=${join(directory, "pid")}`,
     ...args,
   ];
-  void prepareCgroupMove(launch.cgroups);
   const isExec = args.includes("--exec");
   // With a terminal the runtime's own words would go to it, where they can be lost.
   if (args.includes("--terminal")) command.push(`--runtime-arg=--log=${join(directory, runtimeLog)}`);
@@ -150,9 +150,7 @@ export async function spawnConmon(
     return { ours, theirs };
   };
   const sync = pair();
-  const reports = opened.use(await readLines(sync.ours));
   const attach = isAttached ? pair() : undefined;
-  const attachments = attach === undefined ? undefined : opened.use(await readLines(attach.ours));
   const start = pair();
   let startIsOpen = true;
   const closeStart = () => {
@@ -173,9 +171,17 @@ export async function spawnConmon(
   });
   lent[Symbol.dispose]();
   let isReleased = false;
+  // It takes our closing of the start pipe for its release.
+  opened.defer(() => {
+    if (!isReleased) child.kill("SIGKILL");
+  });
+  // While it loads its libraries.
+  void prepareCgroupMove(launch.cgroups);
+  const reports = opened.use(await readLines(sync.ours));
+  const attachments = attach === undefined ? undefined : opened.use(await readLines(attach.ours));
   const prepare = () => {
     // Before it forks: all of it is then in the right cgroup.
-    enterConmonCgroup(launch.cgroups, launch.instance, child.pid);
+    enterConmonCgroup(launch.cgroups(), launch.instance, child.pid);
     program.fill();
     isReleased = true;
   };
@@ -216,11 +222,7 @@ export async function spawnConmon(
       // The one that it has left behind holds the other end until it ends.
       while ((await reports.next()) !== undefined);
     },
-    [Symbol.dispose]: () => {
-      // It takes our closing of the start pipe for its release.
-      if (!isReleased) child.kill("SIGKILL");
-      held[Symbol.dispose]();
-    },
+    [Symbol.dispose]: () => held[Symbol.dispose](),
   };
 }
 

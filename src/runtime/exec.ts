@@ -19,7 +19,7 @@ import type { OciRuntime } from "./runtimes.ts";
 /** What conmon has to know before it starts. */
 export interface ExecSpawn {
   instance: Instance;
-  cgroups: CgroupLayout;
+  cgroups: () => CgroupLayout;
   /** Absolute path of conmon, from `findConmon`. */
   conmon: string;
   runtime: OciRuntime;

@@ -11,39 +11,57 @@ import type { LinuxResources, ThrottleSpec } from "./oci.ts";
 
 const minimumMemory = 6 * 1024 * 1024;
 
-/** What of the kernel's limits this host can set. */
-interface Abilities {
-  memory: boolean;
-  swap: boolean;
-  swappiness: boolean;
-  oomKillDisable: boolean;
-  cpu: boolean;
-  cpuset: boolean;
-  pids: boolean;
-  blkio: boolean;
-  blkioWeight: boolean;
-}
+/** What of the kernel's limits this host can set. Looked for when it is asked: most containers have no limits. */
+class Abilities {
+  readonly #layout: () => CgroupLayout;
 
-function abilitiesOf(layout: CgroupLayout): Abilities {
-  const has = (controller: string) => layout.controllers.has(controller);
-  const file = (controller: string, name: string) => {
-    const mountPoint = layout.controllers.get(controller);
+  constructor(layout: () => CgroupLayout) {
+    this.#layout = layout;
+  }
+
+  get memory(): boolean {
+    return this.#has("memory");
+  }
+  get swap(): boolean {
+    return this.#isUnified
+      ? this.memory && existsSync("/proc/swaps")
+      : this.#hasFile("memory", "memory.memsw.limit_in_bytes");
+  }
+  get swappiness(): boolean {
+    return !this.#isUnified && this.#hasFile("memory", "memory.swappiness");
+  }
+  get oomKillDisable(): boolean {
+    return !this.#isUnified && this.#hasFile("memory", "memory.oom_control");
+  }
+  get cpu(): boolean {
+    return this.#has("cpu");
+  }
+  get cpuset(): boolean {
+    return this.#has("cpuset");
+  }
+  get pids(): boolean {
+    return this.#has("pids");
+  }
+  get blkio(): boolean {
+    return this.#has(this.#isUnified ? "io" : "blkio");
+  }
+  get blkioWeight(): boolean {
+    if (this.#isUnified) return this.blkio;
+    return this.#hasFile("blkio", "blkio.weight") || this.#hasFile("blkio", "blkio.bfq.weight");
+  }
+
+  get #isUnified(): boolean {
+    return this.#layout().version === "v2";
+  }
+
+  #has(controller: string): boolean {
+    return this.#layout().controllers.has(controller);
+  }
+
+  #hasFile(controller: string, name: string): boolean {
+    const mountPoint = this.#layout().controllers.get(controller);
     return mountPoint !== undefined && existsSync(join(mountPoint, name));
-  };
-  const unified = layout.version === "v2";
-  return {
-    memory: has("memory"),
-    swap: unified
-      ? has("memory") && existsSync("/proc/swaps")
-      : file("memory", "memory.memsw.limit_in_bytes"),
-    swappiness: !unified && file("memory", "memory.swappiness"),
-    oomKillDisable: !unified && file("memory", "memory.oom_control"),
-    cpu: has("cpu"),
-    cpuset: has("cpuset"),
-    pids: has("pids"),
-    blkio: unified ? has("io") : has("blkio"),
-    blkioWeight: unified ? has("io") : file("blkio", "blkio.weight") || file("blkio", "blkio.bfq.weight"),
-  };
+  }
 }
 
 export interface CheckedResources {
@@ -54,13 +72,18 @@ export interface CheckedResources {
 
 /**
  * Checks limits at create and update; rules and words are moby's (daemon/daemon_unix.go).
- * @param cpus number of CPUs of the host.
+ * @param layout asked for when there is a limit
+ * @param cpus number of CPUs of the host, likewise
  * @throws InvalidParameter `Minimum memory limit allowed is 6MB` and the like.
  */
-export function checkResources(given: Resources, layout: CgroupLayout, cpus: number): CheckedResources {
+export function checkResources(
+  given: Resources,
+  layout: () => CgroupLayout,
+  cpus: () => number,
+): CheckedResources {
   const resources = { ...given };
   const warnings: string[] = [];
-  const can = abilitiesOf(layout);
+  const can = new Abilities(layout);
   checkMemory(resources, can, warnings);
   checkPids(resources, can, warnings);
   checkCpu(resources, can, warnings, cpus);
@@ -155,7 +178,7 @@ function checkPids(resources: Resources, can: Abilities, warnings: string[]): vo
   resources.PidsLimit = null;
 }
 
-function checkCpu(resources: Resources, can: Abilities, warnings: string[], cpus: number): void {
+function checkCpu(resources: Resources, can: Abilities, warnings: string[], cpus: () => number): void {
   if (resources.NanoCpus && resources.CpuPeriod) {
     throw new InvalidParameter("Conflicting options: Nano CPUs and CPU Period cannot both be set");
   }
@@ -167,9 +190,9 @@ function checkCpu(resources: Resources, can: Abilities, warnings: string[], cpus
       "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted",
     );
   }
-  if (resources.NanoCpus && (resources.NanoCpus < 0 || resources.NanoCpus > cpus * 1e9)) {
+  if (resources.NanoCpus && (resources.NanoCpus < 0 || resources.NanoCpus > cpus() * 1e9)) {
     throw new InvalidParameter(
-      `Range of CPUs is from 0.01 to ${cpus}.00, as there are only ${cpus} CPUs available`,
+      `Range of CPUs is from 0.01 to ${cpus()}.00, as there are only ${cpus()} CPUs available`,
     );
   }
   if (resources.CpuShares && resources.CpuShares < 0) {
@@ -257,7 +280,6 @@ function checkBlkio(resources: Resources, can: Abilities, warnings: string[]): v
     warnings.push(notSupported("Block I/O weight_device", "Weight-device discarded."));
     resources.BlkioWeightDevice = [];
   }
-  if (can.blkio) return;
   const throttles = [
     ["BlkioDeviceReadBps", "BPS Block I/O read limit", "Block I/O BPS read limit discarded."],
     ["BlkioDeviceWriteBps", "BPS Block I/O write limit", "Block I/O BPS write limit discarded."],
@@ -265,7 +287,7 @@ function checkBlkio(resources: Resources, can: Abilities, warnings: string[]): v
     ["BlkioDeviceWriteIOps", "IOPS Block write limit", "Block I/O IOPS write limit discarded."],
   ] as const;
   for (const [field, what, consequence] of throttles) {
-    if (!resources[field]?.length) continue;
+    if (!resources[field]?.length || can.blkio) continue;
     warnings.push(notSupported(what, consequence));
     resources[field] = [];
   }

@@ -35,7 +35,8 @@ export interface RuntimeSearch {
   execRoot: string;
   /** PATH. */
   searchPath: string;
-  cgroups: CgroupLayout;
+  /** Asked for where no runtime is. */
+  cgroups: () => CgroupLayout;
   /** Runtimes of daemon.json, by name. */
   configured?: Record<string, { path: string }>;
 }
@@ -51,12 +52,13 @@ export function findRuntime(search: RuntimeSearch, requested?: string): OciRunti
   if (requested !== undefined && requested !== "") return namedRuntime(search, requested);
   const crun = locate(search, "crun");
   const runc = locate(search, "runc");
-  if (search.cgroups.version === "hybrid") {
+  const cgroups = search.cgroups();
+  if (cgroups.version === "hybrid") {
     if (runc !== undefined) return runc;
     throw new Unavailable(
       "cgroups are in hybrid mode (some controllers in v1, some in v2), which crun refuses: install runc " +
         "(apt-get install runc), or mount the controllers listed in " +
-        `${search.cgroups.unified}/cgroup.controllers in v1 too`,
+        `${cgroups.unified}/cgroup.controllers in v1 too`,
     );
   }
   const found = crun ?? runc;

@@ -82,7 +82,7 @@ export class Box implements AsyncDisposable {
     this.cgroupPath = containerCgroup(this.instance, this.id);
     mkdirSync(this.bundle, { recursive: true });
     this.runtime = findRuntime(
-      { execRoot: this.instance.execRoot, searchPath, cgroups: this.cgroups },
+      { execRoot: this.instance.execRoot, searchPath, cgroups: () => this.cgroups },
       runtime,
     );
   }
@@ -102,7 +102,11 @@ export class Box implements AsyncDisposable {
     if (options.beside !== undefined) this.runtime = options.beside.runtime;
     const host = readHostFacts(this.cgroups);
     const config = options.config ?? {};
-    const checked = checkResources(options.host ?? {}, this.cgroups, host.cpus);
+    const checked = checkResources(
+      options.host ?? {},
+      () => this.cgroups,
+      () => host.cpus,
+    );
     const hostConfig: HostConfig = { ...options.host, ...checked.resources };
     const made = makeSpec({
       rootfs: options.rootfs,
@@ -133,7 +137,7 @@ export class Box implements AsyncDisposable {
       instance: this.instance,
       conmon: findConmon(searchPath),
       runtime: this.runtime,
-      cgroups: this.cgroups,
+      cgroups: () => this.cgroups,
       id: this.id,
       bundle: this.bundle,
       logPath: this.logPath,
@@ -182,7 +186,7 @@ export class Box implements AsyncDisposable {
     const directory = join(this.bundle, "exec", String(this.#execs));
     const conmon = await spawnExec({
       instance: this.instance,
-      cgroups: this.cgroups,
+      cgroups: () => this.cgroups,
       conmon: findConmon(searchPath),
       runtime: this.runtime,
       containerId: this.id,

@@ -44,7 +44,7 @@ describe("cgroups", () => {
     const session: CgroupLayout = { ...layout, own: new Map([[mountPoint, "/user.slice/session-1.scope"]]) };
     const child = Bun.spawn(["sleep", "100"]);
     try {
-      await prepareCgroupMove(layout);
+      await prepareCgroupMove(() => layout);
       enterConmonCgroup(session, instance, child.pid);
       expect(readFileSync(`/proc/${child.pid}/cgroup`, "utf8")).toContain(
         `:${instance.cgroupParent}/conmon\n`,
@@ -70,11 +70,11 @@ describe("cgroups", () => {
 
 describe("the runtime", () => {
   const execRoot = "/run/x";
-  const search = { execRoot, searchPath, cgroups: { ...layout, version: "v1" as const } };
+  const search = { execRoot, searchPath, cgroups: () => ({ ...layout, version: "v1" as const }) };
 
   test("is crun, but runc where crun refuses the cgroups", () => {
     expect(findRuntime(search)).toMatchObject({ name: "crun", stateDirectory: "/run/x/runtime-crun" });
-    expect(findRuntime({ ...search, cgroups: { ...layout, version: "hybrid" } }).name).toBe("runc");
+    expect(findRuntime({ ...search, cgroups: () => ({ ...layout, version: "hybrid" }) }).name).toBe("runc");
     expect(findRuntime(search, "runc").name).toBe("runc");
   });
 

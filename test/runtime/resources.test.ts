@@ -29,14 +29,30 @@ test.each<[Resources, string]>([
   [{ CpusetCpus: "a" }, "Invalid value a for cpuset cpus: invalid format: a"],
   [{ CpusetMems: "9" }, "Requested memory nodes are not available - requested 9, available: "],
 ])("%j is refused in Docker's words", (resources, words) => {
-  expect(() => checkResources(resources, layout, 2)).toThrow(words);
+  expect(() =>
+    checkResources(
+      resources,
+      () => layout,
+      () => 2,
+    ),
+  ).toThrow(words);
 });
 
 test("memory alone allows as much swap again", () => {
-  expect(checkResources({ Memory: 64 * MiB }, layout, 2).resources.MemorySwap).toBe(
-    layout.controllers.has("memory") ? 128 * MiB : -1,
-  );
-  expect(checkResources({ Memory: 64 * MiB, MemorySwap: -1 }, layout, 2).resources.MemorySwap).toBe(-1);
+  expect(
+    checkResources(
+      { Memory: 64 * MiB },
+      () => layout,
+      () => 2,
+    ).resources.MemorySwap,
+  ).toBe(layout.controllers.has("memory") ? 128 * MiB : -1);
+  expect(
+    checkResources(
+      { Memory: 64 * MiB, MemorySwap: -1 },
+      () => layout,
+      () => 2,
+    ).resources.MemorySwap,
+  ).toBe(-1);
 });
 
 test("what the host cannot limit is dropped with a warning each", () => {
@@ -52,8 +68,8 @@ test("what the host cannot limit is dropped with a warning each", () => {
       OomKillDisable: true,
       BlkioDeviceReadBps: [{ Path: "/dev/null", Rate: 1 }],
     },
-    bare,
-    2,
+    () => bare,
+    () => 2,
   );
   expect(resources.MemorySwap).toBe(-1);
   expect(makeResources(resources)).toEqual({});

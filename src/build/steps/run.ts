@@ -106,7 +106,7 @@ export interface RunEnd {
  */
 export async function runInTree(operation: RunOperation, root: string, context: RunContext): Promise<RunEnd> {
   const { rooms, signal } = context;
-  void prepareCgroupMove(rooms.cgroups());
+  void prepareCgroupMove(rooms.cgroups);
   const { id, directory: bundle } = context.sandbox;
   const network = operation.network === "bridge" ? await context.networks.take() : undefined;
   try {

@@ -1,5 +1,7 @@
 /** The user's credentials, as commands need them. */
 import type { AuthConfig } from "../../core/objects.ts";
+import { join } from "../../core/paths.ts";
+import { existsSync } from "../../linux/files.ts";
 import type { Credentials } from "../../registry/credentials/index.ts";
 import type { Invocation } from "../command.ts";
 import { namedReference } from "../options/references.ts";
@@ -26,6 +28,8 @@ export async function authOfRegistry(
   invocation: Pick<Invocation, "io" | "configDirectory">,
   registry: string,
 ): Promise<{ auth?: AuthConfig }> {
+  // Who has never logged in has no such file: then nothing is loaded to look into it.
+  if (!existsSync(join(invocation.configDirectory, "config.json"))) return {};
   const auth = await (await userCredentials(invocation)).get(registry);
   return auth === undefined ? {} : { auth };
 }

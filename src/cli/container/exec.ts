@@ -16,7 +16,6 @@ export const exec: Command = {
   count: { least: 2 },
   flagsEndAtFirstWord: true,
   examples: ["exec -it web sh", "exec -u nobody -w /tmp web ls -l"],
-  startsProcess: true,
   define(flags) {
     const detach = flags.bool("detach", "Detached mode: run command in the background", { short: "d" });
     const detachKeys = flags.string("detach-keys", "Override the key sequence for detaching a container");

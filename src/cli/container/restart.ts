@@ -7,7 +7,6 @@ export const restart: Command = {
   summary: "Restart one or more containers",
   count: atLeastOne,
   examples: ["restart -t 1 web"],
-  startsProcess: true,
   define(flags) {
     const signal = flags.string("signal", "Signal to send to the container", { short: "s" });
     const timeout = timeoutFlag(flags);

@@ -22,7 +22,6 @@ export const run: Command = {
     "run -d --name web -p 8080:80 -v data:/srv --memory 64m web-server",
     'run --rm -v "$PWD":/work -w /work busybox ls',
   ],
-  startsProcess: true,
   define(flags) {
     const options = containerFlags(flags, "running");
     const detach = flags.bool("detach", "Run container in background and print container ID", { short: "d" });

@@ -13,7 +13,6 @@ export const start: Command = {
   summary: "Start one or more stopped containers",
   count: atLeastOne,
   examples: ["start web", "start -ai shell"],
-  startsProcess: true,
   define(flags) {
     const attach = flags.bool("attach", "Attach STDOUT/STDERR and forward signals", { short: "a" });
     flags.string("checkpoint", "Restore from this checkpoint", { unsupported: true });

@@ -56,14 +56,14 @@ export async function create(
   const name = options.name ? parseContainerName(options.name) : undefined;
   if (!request.Image) throw new InvalidParameter("no image specified");
   // Most containers are started right after: the kernel's wait for that begins now, beside everything else.
-  void prepareCgroupMove(local.cgroups());
+  void prepareCgroupMove(local.cgroups);
   const platform = options.platform ? parsePlatform(options.platform) : undefined;
   const image = resolveImage(local.state, local.content, request.Image, platform);
   const config = mergeConfig(request, image.config.config ?? {});
   const asked = request.HostConfig ?? {};
   verifyConfig(config, asked);
   verifySecurity(local, asked);
-  const checked = checkResources(asked, local.cgroups(), local.host().cpus);
+  const checked = checkResources(asked, local.cgroups, () => local.host().cpus);
   const id = newContainerId();
   const hostConfig = { ...asked, ...checked.resources, NetworkMode: networkMode(local, config, asked) };
   await verifyPorts(hostConfig);

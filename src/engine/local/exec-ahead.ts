@@ -58,7 +58,7 @@ export function execSpawn(
   return {
     instance: local.instance,
     conmon: findConmon(local.searchPath),
-    cgroups: local.cgroups(),
+    cgroups: local.cgroups,
     runtime: local.runtime(record.runtime),
     containerId: record.id,
     directory: execDirectory(local, record.id, id),

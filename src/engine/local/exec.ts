@@ -52,7 +52,7 @@ function makeExec(local: Local, reference: string, config: ExecConfig): ExecId {
   // It is good for one.
   const ahead = begun === undefined || unrecorded.has(begun.id) ? undefined : begun;
   const record = ahead?.record ?? requireRunning(local, reference);
-  void prepareCgroupMove(local.cgroups());
+  void prepareCgroupMove(local.cgroups);
   if (config.Cmd.length === 0) throw new InvalidParameter("No exec command specified");
   const exec: ExecRecord = {
     id: ahead?.id ?? (randomId() as ExecId),

@@ -5,7 +5,6 @@
 import type { Instance } from "../../core/instance.ts";
 import type { ContentStore } from "../../images/content.ts";
 import type { FirstQuestion, Registries, RegistryConfig } from "../../registry/client/index.ts";
-import { type CgroupLayout, detectCgroups, prepareCgroupMove } from "../../runtime/cgroups.ts";
 import { openState } from "../../state/state.ts";
 import type { Builds } from "../build.ts";
 import type { Containers, Engine, ExecPlan, Execs } from "../engine.ts";
@@ -22,8 +21,6 @@ export interface LocalEngineOptions {
   /** PATH for runtimes and conmon. */
   searchPath: string;
   storageDriver?: string;
-  /** A process in a container will start: the kernel is told before the database is opened. */
-  startsProcess?: boolean;
   /** An exec that will be created and started: its conmon is spawned as soon as the container is known. */
   exec?: ExecPlan;
   /** A registry that will be asked, and for what first: it is looked for while the database is opened. */
@@ -34,10 +31,9 @@ export interface LocalEngineOptions {
 
 /** Opens the instance, making it on first use, and repairs what a crash may have left. */
 export async function openLocalEngine(options: LocalEngineOptions): Promise<Engine> {
-  const cgroups = options.startsProcess === true ? cgroupsToMoveIn() : undefined;
   const transfer = options.registry === undefined ? {} : await beginTransfer(options, options.registry);
   const state = openState(options.instance);
-  const local = makeLocal({ ...options, state, cgroups, ...transfer });
+  const local = makeLocal({ ...options, state, ...transfer });
   if (options.exec !== undefined) await (await import("./exec-ahead.ts")).beginExec(local, options.exec);
   await repair(local);
   const engine: Engine = {
@@ -52,13 +48,6 @@ export async function openLocalEngine(options: LocalEngineOptions): Promise<Engi
     close: async () => state.close(),
   };
   return withStores(engine, local);
-}
-
-/** Asks for the first move between cgroups, which takes some 10 ms and does not need us. */
-function cgroupsToMoveIn(): CgroupLayout {
-  const layout = detectCgroups();
-  void prepareCgroupMove(layout);
-  return layout;
 }
 
 /** Asks the registry, and opens what its answer will be compared with. */

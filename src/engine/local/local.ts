@@ -53,8 +53,6 @@ export interface LocalOptions {
   searchPath: string;
   storageDriver?: string;
   registryConfig?: () => RegistryConfig;
-  /** Where they were looked for already. */
-  cgroups?: CgroupLayout | undefined;
   /** Where it is known that it will be needed. */
   content?: ContentStore | undefined;
   /** Where one of them was asked for already. */
@@ -83,7 +81,7 @@ export const registryOptions = { userAgent: `davit/${version} (linux)` };
 /** Opens nothing that is not used: each room is loaded when it is first asked for. */
 export function makeLocal(options: LocalOptions): Local {
   const { instance, state, self, searchPath } = options;
-  const cgroups = once(() => options.cgroups ?? detectCgroups());
+  const cgroups = once(detectCgroups);
   const host = once(() => rooms.host().readHostFacts(cgroups()));
   const content = once(() => options.content ?? rooms.content().openContent(instance.dataRoot));
   const snapshots = once(() => rooms.snapshots().openSnapshotter(state, options.storageDriver));
@@ -122,8 +120,7 @@ export function makeLocal(options: LocalOptions): Local {
     },
     waitingClients: new Map(),
     runtime: (requested) => {
-      const where = { execRoot: instance.execRoot, searchPath, cgroups: cgroups() };
-      return findRuntime(where, requested);
+      return findRuntime({ execRoot: instance.execRoot, searchPath, cgroups }, requested);
     },
     emit: (event) => emitEvent(state, event),
   };

@@ -11,7 +11,6 @@ import { mkdirSync, rmSync } from "../../linux/files.ts";
 import { startTimeOf } from "../../linux/processes.ts";
 import type { Reservation } from "../../network/model.ts";
 import { attach } from "../../runtime/attach.ts";
-import { prepareCgroupMove } from "../../runtime/cgroups.ts";
 import { writeConfig } from "../../runtime/config-file.ts";
 import { findConmon, type LaunchedContainer, launchConmon } from "../../runtime/conmon.ts";
 import { programOfProcess, untilReplaced } from "../../runtime/handover.ts";
@@ -54,7 +53,6 @@ export async function start(local: Local, reference: string): Promise<void> {
 
 /** For a caller who holds the lock and knows that the container does not run. */
 export async function startLocked(local: Local, record: ContainerRecord): Promise<void> {
-  void prepareCgroupMove(local.cgroups());
   beginOperation(local.state, { containerId: record.id, verb: "start", owner: local.me });
   faultPoint("start:recorded");
   try {
@@ -87,7 +85,7 @@ async function launch(local: Local, record: ContainerRecord): Promise<void> {
     using conmon = await launchConmon({
       instance: local.instance,
       conmon: findConmon(local.searchPath),
-      cgroups: local.cgroups(),
+      cgroups: local.cgroups,
       runtime,
       id,
       bundle,

@@ -16,7 +16,7 @@ import { hostOfKey } from "./server-key.ts";
 
 export interface CredentialFile {
   readonly place: StoredIn;
-  /** Name of the helper that keeps a key's credentials: its own, else the general one. */
+  /** Name of the helper that keeps a key's credentials: its own, else the general one, else that of its host. */
   helperOf(key: string): string | undefined;
   /** Names of all helpers. */
   helpers(): string[];
@@ -51,7 +51,7 @@ export function openCredentialFile(path: string): CredentialFile {
     place: { kind: "file", path },
     helperOf: (key) => {
       const { credHelpers, credsStore } = read(path);
-      return credHelpers.get(key) ?? (credsStore || undefined);
+      return credHelpers.get(key) ?? (credsStore || credHelpers.get(hostOfKey(key)));
     },
     helpers: () => {
       const { credHelpers, credsStore } = read(path);

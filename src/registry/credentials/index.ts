@@ -10,7 +10,7 @@ import type { AuthConfig } from "../../core/objects.ts";
 import { join } from "../../core/paths.ts";
 import { type CredentialFile, openCredentialFile } from "./config.ts";
 import { type CredentialHelper, credentialHelper } from "./helper.ts";
-import { hostOfKey, hubKey, isTokenKey, serverKey } from "./server-key.ts";
+import { hubKey, isTokenKey, serverKey } from "./server-key.ts";
 
 export { hubKey, serverKey, tokenKeys } from "./server-key.ts";
 
@@ -50,7 +50,7 @@ export function openCredentials(options: CredentialOptions): Credentials {
   const keeper = (key: string): CredentialFile | CredentialHelper => {
     // Tokens lie where the password lies that was made with them.
     const owner = isTokenKey(key) ? hubKey : key;
-    const name = file.helperOf(owner) ?? file.helperOf(hostOfKey(owner));
+    const name = file.helperOf(owner);
     return name === undefined ? file : credentialHelper(name, options);
   };
   return {
