@@ -2,8 +2,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { noteLayer, resultById } from "../../src/build/cache/results.ts";
+import { findResult } from "../../src/build/solver/lookup.ts";
+import type { ChainId, DiffId } from "../../src/core/ids.ts";
 import { describeInstance } from "../../src/core/instance.ts";
+import { openContent } from "../../src/images/content.ts";
+import { currentBootId } from "../../src/linux/boot.ts";
 import { openState } from "../../src/state/state.ts";
+import { openSnapshotter } from "../../src/storage/open.ts";
+import { renameCommitted } from "../../src/storage/rename.ts";
 import { ownershipOf } from "../harness/kernel.ts";
 import { tearDown } from "../harness/teardown.ts";
 import { openWorkshop, type Workshop } from "./workshop.ts";
@@ -134,8 +141,48 @@ describe("builds at the same time", () => {
       workshop.davit.run(["build", "-q", "-t", name, context]),
     );
     const ids = (await Promise.all(builds)).map(({ stdout, stderr }) => stdout + stderr);
-    expect(new Set(ids).size).toBe(1);
+    expect(new Set(ids)).toEqual(new Set([ids[0] ?? ""]));
     expect(await workshop.run("one", "cat", "/count")).toBe("ran");
+  });
+
+  test("find a result that another one is just giving its layer's name", async () => {
+    const context = workshop.context({ Dockerfile: `${base}RUN echo renamed > /renamed\n` });
+    await workshop.build(context, { names: ["renamed"] });
+    const state = openState(workshop.davit.instance);
+    try {
+      const snapshots = openSnapshotter(state, undefined);
+      const content = openContent(workshop.davit.instance.dataRoot);
+      const made = state.db
+        .query<{ id: string; key: string; snapshot: string; parent: ChainId; diff_id: DiffId }, []>(
+          `SELECT r.id, r.key, r.snapshot, r.diff_id, s.parent FROM build_results r JOIN snapshots s ON s.key = r.snapshot
+             ORDER BY r.rowid DESC LIMIT 1`,
+        )
+        .get();
+      if (made === null) throw new Error("no result was recorded");
+      const rename = (from: string, to: string) =>
+        state.transaction(() => {
+          renameCommitted(state, snapshots.driver, from, to);
+          noteLayer(state, made.id, { diffId: made.diff_id, snapshot: to });
+        });
+      // As before its build had named the image; and as that does it, in the middle of the look.
+      rename(made.snapshot, `build-${made.id}`);
+      const has = snapshots.has.bind(snapshots);
+      snapshots.has = (name) => {
+        if (name === `build-${made.id}`) rename(name, made.snapshot);
+        return has(name);
+      };
+      using session = content.openSession();
+      const rooms = { instance: workshop.davit.instance, state, snapshots, bootId: currentBootId() };
+      const descriptor = { mediaType: "", digest: made.diff_id, size: 0 };
+      const layer = { kind: "image", chainId: made.parent, diffId: made.diff_id, descriptor } as const;
+      const input = { key: "", fileTime: 0n, layers: [layer] };
+      const context = { session, elsewhere: undefined, signal: new AbortController().signal };
+      const found = await findResult(rooms, made.key, input, context);
+      expect(found?.layers.at(-1)).toEqual({ kind: "result", id: made.id });
+      expect(resultById(state, made.id)?.snapshot).toBe(made.snapshot);
+    } finally {
+      state.close();
+    }
   });
 });
 

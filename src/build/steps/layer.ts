@@ -96,7 +96,10 @@ export async function bringHere({ layers }: Pick<Root, "layers">): Promise<void>
 }
 
 /** What a root's topmost snapshot is called now; undefined for an empty one. @throws NotFound */
-export function snapshotOf({ state }: BuildRooms, { layers }: Pick<Root, "layers">): string | undefined {
+export function snapshotOf(
+  { state }: Pick<BuildRooms, "state">,
+  { layers }: Pick<Root, "layers">,
+): string | undefined {
   const top = layers.at(-1);
   return top === undefined ? undefined : snapshotOfLayer(state, top);
 }
