@@ -9,7 +9,7 @@ import { join } from "../core/paths.ts";
 import type { AttachedStreams } from "../core/streams.ts";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "../linux/files.ts";
 import { attach, resizeTerminal } from "./attach.ts";
-import type { CgroupLayout } from "./cgroups.ts";
+import { type CgroupLayout, readText } from "./cgroups.ts";
 import { type ConmonLink, readPid, spawnConmon } from "./conmon.ts";
 import { startFailure } from "./failures.ts";
 import { toJson } from "./json.ts";
@@ -123,12 +123,23 @@ async function startedPid(conmon: ConmonLink, process: ProcessSpec): Promise<num
 export function execStatus(
   directory: string,
 ): { running: true; pid: number } | { running: false; exitCode: number | undefined } {
+  const pid = pidIn(join(directory, "pid"));
+  // When the process is gone, its conmon takes a moment to write down how it has ended.
+  const goesOn = pid !== undefined && (existsSync(`/proc/${pid}`) || monitorLives(directory));
+  // Looked for last: it may have come meanwhile.
   const exitFile = join(directory, "exit");
   if (existsSync(exitFile)) {
     return { running: false, exitCode: Number.parseInt(readFileSync(exitFile, "utf8"), 10) };
   }
-  const pidFile = join(directory, "pid");
-  if (!existsSync(pidFile)) return { running: false, exitCode: undefined };
-  const pid = readPid(pidFile);
-  return existsSync(`/proc/${pid}`) ? { running: true, pid } : { running: false, exitCode: undefined };
+  return goesOn ? { running: true, pid } : { running: false, exitCode: undefined };
+}
+
+function pidIn(file: string): number | undefined {
+  return existsSync(file) ? readPid(file) : undefined;
+}
+
+function monitorLives(directory: string): boolean {
+  const pid = pidIn(join(directory, "conmon.pid"));
+  // Another process may have its pid by now.
+  return pid !== undefined && readText(`/proc/${pid}/comm`) === "conmon\n";
 }

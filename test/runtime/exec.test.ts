@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { StartFailure } from "../../src/core/errors.ts";
 import { execStatus, startDetachedExec } from "../../src/runtime/exec.ts";
@@ -100,12 +100,32 @@ for (const runtime of ["crun", "runc"] as const) {
       const go = await box.exec(["touch", "/tmp/go"]);
       await go.exited;
       let status = execStatus(launch.directory);
-      while (status.running || status.exitCode === undefined) {
-        await Bun.sleep(5);
+      while (status.running) {
+        await Bun.sleep(1);
         status = execStatus(launch.directory);
       }
       expect(status).toEqual({ running: false, exitCode: 6 });
       await (await box.exec(["rm", "/tmp/go"])).exited;
+    });
+
+    test("has not ended before its conmon has said how, or is gone", async () => {
+      await using box = await sleeper();
+      const launch = await box.execLaunch(["sleep", "100"], { attached: false });
+      const { pid } = await startDetachedExec(launch);
+      const child = Bun.spawn(["true"]);
+      await child.exited;
+      const directory = join(box.directory, "process-gone");
+      mkdirSync(directory);
+      writeFileSync(join(directory, "pid"), String(child.pid));
+      copyFileSync(join(launch.directory, "conmon.pid"), join(directory, "conmon.pid"));
+      expect(execStatus(directory)).toEqual({ running: true, pid: child.pid });
+      process.kill(pid, "SIGKILL");
+      while (execStatus(launch.directory).running) await Bun.sleep(1);
+      expect(execStatus(launch.directory)).toEqual({ running: false, exitCode: 137 });
+      while (execStatus(directory).running) await Bun.sleep(1);
+      expect(execStatus(directory)).toEqual({ running: false, exitCode: undefined });
+      writeFileSync(join(directory, "exit"), "3");
+      expect(execStatus(directory)).toEqual({ running: false, exitCode: 3 });
     });
 
     test("goes on when its client leaves", async () => {
